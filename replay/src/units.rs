@@ -1,0 +1,183 @@
+//! Hardware integers and physical quantities: one function per quantity and direction.
+//!
+//! Conversions read right to left (`gev_from_hw`). Every least significant bit cites where it is
+//! defined. Where public sources disagree, one choice is made here and nowhere else:
+//! calorimeter phi uses 2π/144 (the hardware scale); CMSSW's scouting conversion rounds it to
+//! 0.0435, at most 0.019 rad away.
+//!
+//! Encoding rounds to the nearest code and clamps to the field. Real Level-1 hardware floors in
+//! places; events that come as hardware integers never pass through here.
+
+use std::f64::consts::TAU;
+
+/// pT and sums of every Level-1 object, GeV per code.
+/// Source: CMSSW `L1TriggerScouting/Utilities/interface/scales.h`.
+pub const PT_LSB_GEV: f64 = 0.5;
+/// Calorimeter eta per code. Source: as [`PT_LSB_GEV`].
+pub const CALO_ETA_LSB: f64 = 0.0435;
+/// Codes of calorimeter phi in a full turn. Source: uGT hardware scale.
+pub const CALO_PHI_CODES: i64 = 144;
+/// Muon eta per code: 0.0870 / 8. Source: as [`PT_LSB_GEV`].
+pub const MUON_ETA_LSB: f64 = 0.010_875;
+/// Codes of muon phi in a full turn. Source: as [`PT_LSB_GEV`].
+pub const MUON_PHI_CODES: i64 = 576;
+/// Unconstrained muon pT, GeV per code, offset 1 like the constrained one.
+/// Source: CMSSW scouting (`conversion.h`); the offline translator uses 0.5.
+pub const MUON_PT_UNCONSTRAINED_LSB_GEV: f64 = 1.0;
+
+/// Largest muon pT code.
+pub const MUON_PT_MAX: i64 = 511;
+/// Largest e/gamma and tau pT code.
+pub const EGAMMA_PT_MAX: i64 = 511;
+/// Largest jet pT code.
+pub const JET_PT_MAX: i64 = 2047;
+/// Largest energy-sum code.
+pub const SUM_PT_MAX: i64 = 4095;
+
+/// pT in GeV of a calorimeter object or an energy sum.
+#[must_use]
+pub fn calo_pt_gev_from_hw(hw: i16) -> f64 {
+    PT_LSB_GEV * f64::from(hw)
+}
+
+/// pT in GeV of a muon: code 0 means no muon, code 1 is 0 GeV.
+#[must_use]
+pub fn muon_pt_gev_from_hw(hw: i16) -> f64 {
+    PT_LSB_GEV * (f64::from(hw) - 1.0).max(0.0)
+}
+
+/// Unconstrained pT in GeV of a muon.
+#[must_use]
+pub fn muon_pt_unconstrained_gev_from_hw(hw: i16) -> f64 {
+    MUON_PT_UNCONSTRAINED_LSB_GEV * (f64::from(hw) - 1.0).max(0.0)
+}
+
+/// Pseudorapidity of a calorimeter object.
+#[must_use]
+pub fn calo_eta_from_hw(hw: i16) -> f64 {
+    CALO_ETA_LSB * f64::from(hw)
+}
+
+/// Pseudorapidity of a muon.
+#[must_use]
+pub fn muon_eta_from_hw(hw: i16) -> f64 {
+    MUON_ETA_LSB * f64::from(hw)
+}
+
+/// Azimuth in rad, in [−π, π), of a calorimeter object or an energy sum.
+#[must_use]
+pub fn calo_phi_rad_from_hw(hw: i16) -> f64 {
+    wrapped(TAU / CALO_PHI_CODES as f64 * f64::from(hw))
+}
+
+/// Azimuth in rad, in [−π, π), of a muon.
+#[must_use]
+pub fn muon_phi_rad_from_hw(hw: i16) -> f64 {
+    wrapped(TAU / MUON_PHI_CODES as f64 * f64::from(hw))
+}
+
+fn wrapped(phi: f64) -> f64 {
+    if phi >= TAU / 2.0 { phi - TAU } else { phi }
+}
+
+/// Code of a calorimeter object's pT: nearest, clamped to 1..=`max`.
+#[must_use]
+pub fn calo_hw_from_pt_gev(pt_gev: f64, max: i64) -> i16 {
+    clamp_code(pt_gev / PT_LSB_GEV, 1, max)
+}
+
+/// Code of an energy sum: nearest, clamped to 0..=4095.
+#[must_use]
+pub fn sum_hw_from_pt_gev(pt_gev: f64) -> i16 {
+    clamp_code(pt_gev / PT_LSB_GEV, 0, SUM_PT_MAX)
+}
+
+/// Code of a muon's pT, with its offset of one: nearest, clamped to 1..=511.
+#[must_use]
+pub fn muon_hw_from_pt_gev(pt_gev: f64) -> i16 {
+    clamp_code(pt_gev / PT_LSB_GEV + 1.0, 1, MUON_PT_MAX)
+}
+
+/// Code of a calorimeter eta: nearest, clamped to a signed byte.
+#[must_use]
+pub fn calo_hw_from_eta(eta: f64) -> i16 {
+    clamp_code(eta / CALO_ETA_LSB, -128, 127)
+}
+
+/// Code of a muon eta: nearest, clamped to ±255.
+#[must_use]
+pub fn muon_hw_from_eta(eta: f64) -> i16 {
+    clamp_code(eta / MUON_ETA_LSB, -255, 255)
+}
+
+/// Code of a calorimeter or sum azimuth, any turn: nearest, 0..=143.
+#[must_use]
+pub fn calo_hw_from_phi_rad(phi_rad: f64) -> i16 {
+    phi_code(phi_rad, CALO_PHI_CODES)
+}
+
+/// Code of a muon azimuth, any turn: nearest, 0..=575.
+#[must_use]
+pub fn muon_hw_from_phi_rad(phi_rad: f64) -> i16 {
+    phi_code(phi_rad, MUON_PHI_CODES)
+}
+
+fn clamp_code(code: f64, min: i64, max: i64) -> i16 {
+    code.round().clamp(min as f64, max as f64) as i16
+}
+
+fn phi_code(phi_rad: f64, codes: i64) -> i16 {
+    let code = (phi_rad.rem_euclid(TAU) / (TAU / codes as f64)).round() as i64;
+    (code % codes) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_the_way_to_physical_units_and_back() {
+        for hw in 0..CALO_PHI_CODES as i16 {
+            assert_eq!(calo_hw_from_phi_rad(calo_phi_rad_from_hw(hw)), hw);
+        }
+        for hw in 0..MUON_PHI_CODES as i16 {
+            assert_eq!(muon_hw_from_phi_rad(muon_phi_rad_from_hw(hw)), hw);
+        }
+        for hw in -128..=127 {
+            assert_eq!(calo_hw_from_eta(calo_eta_from_hw(hw)), hw);
+        }
+        for hw in -255..=255 {
+            assert_eq!(muon_hw_from_eta(muon_eta_from_hw(hw)), hw);
+        }
+        for hw in 1..=MUON_PT_MAX as i16 {
+            assert_eq!(muon_hw_from_pt_gev(muon_pt_gev_from_hw(hw)), hw);
+        }
+        for hw in 1..=JET_PT_MAX as i16 {
+            assert_eq!(calo_hw_from_pt_gev(calo_pt_gev_from_hw(hw), JET_PT_MAX), hw);
+        }
+        for hw in 0..=SUM_PT_MAX as i16 {
+            assert_eq!(sum_hw_from_pt_gev(calo_pt_gev_from_hw(hw)), hw);
+        }
+    }
+
+    #[test]
+    fn phi_just_below_a_full_turn_is_code_zero() {
+        assert_eq!(calo_hw_from_phi_rad(TAU - 1e-9), 0);
+        assert_eq!(muon_hw_from_phi_rad(-1e-9), 0);
+    }
+
+    #[test]
+    fn values_beyond_the_field_saturate() {
+        assert_eq!(muon_hw_from_pt_gev(300.0), 511);
+        assert_eq!(calo_hw_from_pt_gev(2000.0, JET_PT_MAX), 2047);
+        assert_eq!(calo_hw_from_pt_gev(0.1, JET_PT_MAX), 1, "an object that exists is never zero");
+        assert_eq!(sum_hw_from_pt_gev(5000.0), 4095);
+        assert_eq!(calo_hw_from_eta(9.0), 127);
+    }
+
+    #[test]
+    fn the_golden_muon_of_cmssw_has_20_gev() {
+        assert!((muon_pt_gev_from_hw(41) - 20.0).abs() < 1e-12);
+        assert!((muon_pt_gev_from_hw(11) - 5.0).abs() < 1e-12);
+    }
+}
