@@ -1,1 +1,3 @@
 //! x
+/// x
+pub type Score = i32;

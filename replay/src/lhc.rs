@@ -266,6 +266,14 @@ impl FillingScheme {
         f64::from(self.n_colliding()) * ORBIT_RATE_HZ
     }
 
+    /// Colliding slots from crossing `n` of the run to the end of its train, itself included.
+    #[must_use]
+    pub fn slots_left_in_train(&self, n: u64) -> usize {
+        let slot = self.slots[(n % self.slots.len() as u64) as usize];
+        let train = self.trains.partition_point(|t| t.first <= slot) - 1;
+        usize::from(self.trains[train].first + self.trains[train].len - slot)
+    }
+
     /// Slot of the run, counted from its first orbit, in which colliding crossing `n` happens.
     #[must_use]
     pub fn slot_of_nth(&self, n: u64) -> u64 {

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::schema::{COLUMNS, Collection, Column, ColumnSet, Dtype};
-use crate::lhc::{Bx, CrossingId};
+use crate::lhc::CrossingId;
 
 /// The entries of one column.
 #[derive(Clone, Debug, PartialEq)]

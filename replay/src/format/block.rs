@@ -1,0 +1,477 @@
+//! One block as bytes: a directory of column groups, each its own compressed frame.
+//!
+//! ```text
+//! meta   run | crossings | first orbit | last orbit | objects [4] | groups | 0     (40 bytes)
+//!        then per group: number u8 | codec u8 | 0 u16 | raw length | length | 0 | xxh3 (24)
+//! body   the frames, one after another
+//! frame  per column of the group: tag u8, then the byte planes of its entries
+//! ```
+//!
+//! A column of width w is stored as its p low byte planes (all first bytes, then all second
+//! bytes, ...); the planes above are zero, or the sign, and not stored. Crossing numbers and
+//! other rising columns are stored as differences. Bytes of one kind stand together, which is
+//! what makes zstd both small and fast here; the numbers are in `docs/numbers.md`.
+//!
+//! Decoding reuses its buffers and, once they have grown, allocates nothing.
+
+use bytemuck::{Pod, Zeroable};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::decoder::EncodedBlock;
+use super::{BLOCK_CROSSINGS_MAX, FormatError};
+use crate::event::{Block, BlockError, Collection, Column, ColumnSet, Entries, Group};
+
+/// How hard a writer compresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// For replays at line rate: zstd level −5.
+    #[default]
+    Fast,
+    /// For keeping: zstd level 1.
+    Small,
+}
+
+impl Compression {
+    fn level(self) -> i32 {
+        match self {
+            Compression::Fast => -5,
+            Compression::Small => 1,
+        }
+    }
+
+    /// As shown and as typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compression::Fast => "fast",
+            Compression::Small => "small",
+        }
+    }
+}
+
+const CODEC_STORED: u8 = 0;
+const CODEC_ZSTD: u8 = 1;
+
+/// A tag's low bits: number of planes that are stored.
+const TAG_PLANES: u8 = 0x0f;
+/// The planes above are the sign, not zero.
+const TAG_SIGNED: u8 = 0x10;
+/// Entries are differences to the entry before.
+const TAG_DELTA: u8 = 0x20;
+
+/// The fixed part of a block's meta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct BlockMeta {
+    /// Run of all its orbits.
+    pub run: u32,
+    /// Crossings in it.
+    pub n_crossings: u32,
+    /// Orbit of the first crossing.
+    pub first_orbit: u32,
+    /// Orbit of the last crossing.
+    pub last_orbit: u32,
+    /// Muons, e/gammas, jets, taus in it.
+    pub n_objects: [u32; 4],
+    /// Entries of the directory.
+    pub n_groups: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// One entry of a block's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct GroupEntry {
+    /// Number of the [`Group`].
+    pub group: u8,
+    /// 0 stored, 1 zstd.
+    pub codec: u8,
+    /// Always 0.
+    pub reserved: u16,
+    /// Bytes of the frame when decompressed.
+    pub raw_bytes: u32,
+    /// Bytes of the frame in the body.
+    pub bytes: u32,
+    /// Always 0.
+    pub reserved2: u32,
+    /// xxh3 of the frame in the body.
+    pub xxh3: u64,
+}
+
+pub(super) const META_BYTES: usize = size_of::<BlockMeta>();
+pub(super) const ENTRY_BYTES: usize = size_of::<GroupEntry>();
+const _: () = assert!(META_BYTES == 40 && ENTRY_BYTES == 24);
+
+fn is_delta(column: Column) -> bool {
+    matches!(
+        column,
+        Column::Orbit
+            | Column::Bx
+            | Column::Event
+            | Column::Time
+            | Column::Order
+            | Column::TruthEvent
+    )
+}
+
+/// Turns blocks into bytes. Reuses its buffers.
+pub struct BlockEncoder {
+    compressor: zstd::bulk::Compressor<'static>,
+    raw: Vec<u8>,
+    deltas: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl BlockEncoder {
+    /// An encoder for one setting.
+    ///
+    /// # Errors
+    /// If zstd cannot allocate its context.
+    pub fn new(compression: Compression) -> std::io::Result<BlockEncoder> {
+        Ok(BlockEncoder {
+            compressor: zstd::bulk::Compressor::new(compression.level())?,
+            raw: Vec::new(),
+            deltas: Vec::new(),
+            frame: Vec::new(),
+        })
+    }
+
+    /// Encodes the columns `columns` of `block`, appending to `meta` and `body`.
+    ///
+    /// # Errors
+    /// If zstd fails, which only happens when memory runs out.
+    ///
+    /// # Panics
+    /// If the block is empty, too long or lacks a column: the writer checks before.
+    pub fn encode(
+        &mut self,
+        block: &Block,
+        columns: ColumnSet,
+        meta: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        assert!(!block.is_empty() && block.len() <= BLOCK_CROSSINGS_MAX);
+        assert!(block.columns().contains_all(columns));
+        let orbits = block.get::<u32>(Column::Orbit);
+        let groups: Vec<Group> = Group::ALL
+            .into_iter()
+            .filter(|group| !group.columns().intersection(columns).is_empty())
+            .collect();
+        let fixed = BlockMeta {
+            run: block.run,
+            n_crossings: block.len() as u32,
+            first_orbit: orbits[0],
+            last_orbit: orbits[orbits.len() - 1],
+            n_objects: Collection::OBJECTS.map(|c| block.n_entries(c) as u32),
+            n_groups: groups.len() as u32,
+            reserved: 0,
+        };
+        meta.extend_from_slice(bytemuck::bytes_of(&fixed));
+        for group in groups {
+            let entry = self.encode_group(block, group, columns)?;
+            meta.extend_from_slice(bytemuck::bytes_of(&entry));
+            body.extend_from_slice(if entry.codec == CODEC_ZSTD { &self.frame } else { &self.raw });
+        }
+        Ok(())
+    }
+
+    fn encode_group(
+        &mut self,
+        block: &Block,
+        group: Group,
+        columns: ColumnSet,
+    ) -> std::io::Result<GroupEntry> {
+        self.raw.clear();
+        for column in group.columns().intersection(columns).iter() {
+            self.append_column(block.entries(column), is_delta(column), column.spec().dtype.size());
+        }
+        self.frame.resize(zstd::zstd_safe::compress_bound(self.raw.len()), 0);
+        let bytes = self.compressor.compress_to_buffer(&self.raw, &mut self.frame[..])?;
+        self.frame.truncate(bytes);
+        let (codec, frame) = if bytes < self.raw.len() {
+            (CODEC_ZSTD, &self.frame)
+        } else {
+            (CODEC_STORED, &self.raw)
+        };
+        Ok(GroupEntry {
+            group: group as u8,
+            codec,
+            reserved: 0,
+            raw_bytes: self.raw.len() as u32,
+            bytes: frame.len() as u32,
+            reserved2: 0,
+            xxh3: xxh3_64(frame),
+        })
+    }
+
+    fn append_column(&mut self, entries: &Entries, delta: bool, width: usize) {
+        self.deltas.clear();
+        self.deltas.extend_from_slice(entries.bytes());
+        if delta {
+            subtract_previous(&mut self.deltas, width);
+        }
+        let bytes = &self.deltas;
+        let n = bytes.len() / width;
+        let (planes, signed) = planes_needed(bytes, width);
+        let sign = if signed { TAG_SIGNED } else { 0 };
+        self.raw.push(planes as u8 | sign | if delta { TAG_DELTA } else { 0 });
+        for plane in 0..planes {
+            self.raw.extend((0..n).map(|i| bytes[i * width + plane]));
+        }
+    }
+}
+
+/// How many low planes say everything, and whether the rest is the sign.
+fn planes_needed(bytes: &[u8], width: usize) -> (usize, bool) {
+    let (mut unsigned_bits, mut signed_bits) = (0_u64, 0_u64);
+    let unused_bits = 64 - 8 * width as u32;
+    for entry in bytes.chunks_exact(width) {
+        let mut wide = [0; 8];
+        wide[..width].copy_from_slice(entry);
+        let value = u64::from_le_bytes(wide);
+        let extended = (value << unused_bits).cast_signed() >> unused_bits;
+        unsigned_bits |= value;
+        signed_bits |= (extended ^ (extended >> 63)).cast_unsigned();
+    }
+    let bytes_of = |bits: u32| bits.div_ceil(8) as usize;
+    let unsigned = bytes_of(64 - unsigned_bits.leading_zeros());
+    let signed = bytes_of(64 - signed_bits.leading_zeros() + 1);
+    if unsigned <= signed { (unsigned, false) } else { (signed, true) }
+}
+
+/// Replaces little-endian entries by their wrapping difference to the entry before.
+fn subtract_previous(bytes: &mut [u8], width: usize) {
+    let n = bytes.len() / width;
+    for i in (1..n).rev() {
+        let mut borrow = false;
+        for k in 0..width {
+            let (difference, b1) = bytes[i * width + k].overflowing_sub(bytes[(i - 1) * width + k]);
+            let (difference, b2) = difference.overflowing_sub(u8::from(borrow));
+            bytes[i * width + k] = difference;
+            borrow = b1 || b2;
+        }
+    }
+}
+
+/// Turns encoded blocks into columns. Reuses its buffers.
+pub struct BlockDecoder {
+    decompressor: zstd::bulk::Decompressor<'static>,
+    raw: Vec<u8>,
+}
+
+impl BlockDecoder {
+    /// A decoder.
+    ///
+    /// # Errors
+    /// If zstd cannot allocate its context.
+    pub fn new() -> std::io::Result<BlockDecoder> {
+        Ok(BlockDecoder { decompressor: zstd::bulk::Decompressor::new()?, raw: Vec::new() })
+    }
+
+    /// Decodes the columns `wanted` of a stream with columns `schema` into `block`.
+    ///
+    /// Checksums and multiplicities are verified; field ranges are not (see [`Block::check`]).
+    ///
+    /// **Real-time**: allocates nothing once its buffers and the block's have grown.
+    ///
+    /// # Errors
+    /// A frame that is corrupt; `block` is then empty.
+    pub fn decode(
+        &mut self,
+        encoded: &EncodedBlock<'_>,
+        schema: ColumnSet,
+        wanted: ColumnSet,
+        block: &mut Block,
+    ) -> Result<(), FormatError> {
+        let wanted = wanted.intersection(schema);
+        block.reset(encoded.meta.run, wanted);
+        let done = self.decode_groups(encoded, schema, wanted, block);
+        if done.is_err() {
+            block.reset(encoded.meta.run, ColumnSet::EMPTY);
+        }
+        done
+    }
+
+    fn decode_groups(
+        &mut self,
+        encoded: &EncodedBlock<'_>,
+        schema: ColumnSet,
+        wanted: ColumnSet,
+        block: &mut Block,
+    ) -> Result<(), FormatError> {
+        let wanted = wanted.union(ColumnSet::skeleton());
+        let mut seen = ColumnSet::EMPTY;
+        for (entry, frame, offset) in encoded.groups() {
+            let Some(group) = Group::from_number(entry.group) else {
+                let problem = format!("column group {} is not known", entry.group);
+                return Err(FormatError::corrupt("block", encoded.offset, problem));
+            };
+            let columns = group.columns().intersection(schema);
+            if columns.intersection(wanted).is_empty() {
+                continue;
+            }
+            seen = seen.union(columns);
+            self.unpack_frame(&entry, frame, columns, encoded, offset)?;
+            self.decode_columns(columns, wanted, &encoded.meta, offset, block)?;
+        }
+        let missing = wanted.minus(seen);
+        if !missing.is_empty() {
+            let problem = format!("columns {} are not in it", missing.names());
+            return Err(FormatError::corrupt("block", encoded.offset, problem));
+        }
+        let index = block.index_objects().and_then(|()| block.check_shape());
+        index.map_err(|error: BlockError| {
+            FormatError::corrupt("block", encoded.offset, error.to_string())
+        })
+    }
+
+    /// Leaves the verified, decompressed frame in `self.raw`.
+    fn unpack_frame(
+        &mut self,
+        entry: &GroupEntry,
+        frame: &[u8],
+        columns: ColumnSet,
+        encoded: &EncodedBlock<'_>,
+        offset: u64,
+    ) -> Result<(), FormatError> {
+        let corrupt = |problem: String| FormatError::corrupt("column group", offset, problem);
+        let found = xxh3_64(frame);
+        if found != entry.xxh3 {
+            let problem = format!("expected xxh3 {:016x}, found {found:016x}", entry.xxh3);
+            return Err(corrupt(problem));
+        }
+        let column_bytes = |column: Column| {
+            1 + encoded.meta.entries_of(column.spec().collection) * column.spec().dtype.size()
+        };
+        let most: usize = columns.iter().map(column_bytes).sum();
+        let raw_bytes = entry.raw_bytes as usize;
+        if raw_bytes > most {
+            return Err(corrupt(format!("expected at most {most} bytes, found {raw_bytes}")));
+        }
+        self.raw.resize(raw_bytes, 0);
+        let n = match entry.codec {
+            CODEC_STORED if frame.len() == raw_bytes => {
+                self.raw.copy_from_slice(frame);
+                raw_bytes
+            }
+            CODEC_ZSTD => self
+                .decompressor
+                .decompress_to_buffer(frame, &mut self.raw[..])
+                .map_err(|error| corrupt(format!("zstd: {error}")))?,
+            codec => return Err(corrupt(format!("codec {codec} is not known"))),
+        };
+        if n != raw_bytes {
+            return Err(corrupt(format!("expected {raw_bytes} bytes, found {n}")));
+        }
+        Ok(())
+    }
+
+    fn decode_columns(
+        &self,
+        columns: ColumnSet,
+        wanted: ColumnSet,
+        meta: &BlockMeta,
+        offset: u64,
+        block: &mut Block,
+    ) -> Result<(), FormatError> {
+        let cut = || FormatError::corrupt("column group", offset, "a column is cut short");
+        let mut rest = &self.raw[..];
+        for column in columns.iter() {
+            let spec = column.spec();
+            let n = meta.entries_of(spec.collection);
+            let (&tag, planes) = rest.split_first().ok_or_else(cut)?;
+            let n_planes = usize::from(tag & TAG_PLANES);
+            if n_planes > spec.dtype.size() || tag & !(TAG_PLANES | TAG_SIGNED | TAG_DELTA) != 0 {
+                let problem = format!("column {}: tag {tag:#04x} is not known", spec.name);
+                return Err(FormatError::corrupt("column group", offset, problem));
+            }
+            let (planes, after) = planes.split_at_checked(n_planes * n).ok_or_else(cut)?;
+            rest = after;
+            if wanted.contains(column) {
+                decode_column(planes, tag, n, block.entries_mut(column));
+            }
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            let problem = format!("{} bytes after its last column", rest.len());
+            Err(FormatError::corrupt("column group", offset, problem))
+        }
+    }
+}
+
+impl BlockMeta {
+    /// Entries of a column that belongs to `collection`.
+    pub(crate) fn entries_of(&self, collection: Collection) -> usize {
+        match collection {
+            Collection::Crossing => self.n_crossings as usize,
+            objects => self.n_objects[objects as usize] as usize,
+        }
+    }
+}
+
+fn decode_column(planes: &[u8], tag: u8, n: usize, entries: &mut Entries) {
+    entries.resize(n);
+    let n_planes = usize::from(tag & TAG_PLANES);
+    let signed = tag & TAG_SIGNED != 0;
+    match &mut *entries {
+        Entries::U8(to) if n_planes == 1 => to.copy_from_slice(planes),
+        Entries::I16(to) => join_i16(planes, n_planes, signed, to),
+        other => join_any(planes, n_planes, signed, n, other.bytes_mut()),
+    }
+    if tag & TAG_DELTA != 0 {
+        add_previous(entries);
+    }
+}
+
+/// The common case, written so that it vectorises.
+fn join_i16(planes: &[u8], n_planes: usize, signed: bool, to: &mut [i16]) {
+    let (low, high) = planes.split_at(if n_planes == 0 { 0 } else { to.len() });
+    match (n_planes, signed) {
+        (0, _) => to.fill(0),
+        (1, false) => to.iter_mut().zip(low).for_each(|(to, &l)| *to = i16::from(l)),
+        (1, true) => to.iter_mut().zip(low).for_each(|(to, &l)| *to = i16::from(l as i8)),
+        _ => {
+            for ((to, &l), &h) in to.iter_mut().zip(low).zip(high) {
+                *to = i16::from_le_bytes([l, h]);
+            }
+        }
+    }
+}
+
+fn join_any(planes: &[u8], n_planes: usize, signed: bool, n: usize, to: &mut [u8]) {
+    let width = to.len().checked_div(n).unwrap_or(0);
+    for (i, entry) in to.chunks_exact_mut(width.max(1)).enumerate() {
+        let negative = signed && n_planes > 0 && planes[(n_planes - 1) * n + i] & 0x80 != 0;
+        for (plane, byte) in entry.iter_mut().enumerate() {
+            *byte = match plane < n_planes {
+                true => planes[plane * n + i],
+                false if negative => 0xff,
+                false => 0,
+            };
+        }
+    }
+}
+
+fn add_previous(entries: &mut Entries) {
+    macro_rules! sum {
+        ($vec:expr) => {{
+            let mut sum = Default::default();
+            for entry in $vec.iter_mut() {
+                sum = entry.wrapping_add(sum);
+                *entry = sum;
+            }
+        }};
+    }
+    match entries {
+        Entries::U8(vec) => sum!(vec),
+        Entries::I16(vec) => sum!(vec),
+        Entries::U32(vec) => sum!(vec),
+        Entries::I32(vec) => sum!(vec),
+        Entries::U64(vec) => sum!(vec),
+        Entries::I64(vec) => sum!(vec),
+        // Differences of floats are never written; the tag is ignored.
+        Entries::F32(_) | Entries::F64(_) => {}
+    }
+}

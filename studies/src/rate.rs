@@ -1,0 +1,274 @@
+//! Counts, rates and thresholds.
+//!
+//! A rate is accepted / scored × the rate of colliding crossings. Intervals are central, at
+//! 68.27 % confidence: Garwood for a Poisson count, Clopper–Pearson for a binomial fraction.
+//! Both are exact (they never undercover), so for small counts they are wide.
+
+use std::collections::BTreeMap;
+
+use scout40_models::Score;
+use statrs::distribution::{Beta, ContinuousCDF, Gamma};
+
+/// Probability content of one standard deviation: erf(1/√2).
+pub const ONE_SIGMA: f64 = 0.682_689_492_137_085_9;
+
+/// A value with its central confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// The same in other units.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Interval {
+        Interval { value: self.value * factor, low: self.low * factor, high: self.high * factor }
+    }
+}
+
+/// Interval for the mean of a Poisson count.
+///
+/// **Source**: F. Garwood, Biometrika 28 (1936) 437: χ² quantiles with 2n and 2n + 2 degrees of
+/// freedom, here as gamma quantiles of shape n and n + 1.
+///
+/// # Panics
+/// If `confidence` is not within 0 to 1.
+#[must_use]
+pub fn garwood(n: u64, confidence: f64) -> Interval {
+    assert!(confidence > 0.0 && confidence < 1.0);
+    let tail = (1.0 - confidence) / 2.0;
+    let quantile =
+        |shape: f64, p: f64| Gamma::new(shape, 1.0).expect("a positive shape").inverse_cdf(p);
+    let count = n as f64;
+    Interval {
+        value: count,
+        low: if n == 0 { 0.0 } else { quantile(count, tail) },
+        high: quantile(count + 1.0, 1.0 - tail),
+    }
+}
+
+/// Interval for the probability behind `k` of `n`; 0 to 1 where `n` is zero.
+///
+/// **Source**: C. Clopper, E. Pearson, Biometrika 26 (1934) 404, as beta quantiles.
+///
+/// # Panics
+/// If `k` exceeds `n` or `confidence` is not within 0 to 1.
+#[must_use]
+pub fn clopper_pearson(k: u64, n: u64, confidence: f64) -> Interval {
+    assert!(k <= n && confidence > 0.0 && confidence < 1.0);
+    if n == 0 {
+        return Interval { value: 0.0, low: 0.0, high: 1.0 };
+    }
+    let tail = (1.0 - confidence) / 2.0;
+    let quantile =
+        |a: f64, b: f64, p: f64| Beta::new(a, b).expect("positive shapes").inverse_cdf(p);
+    let (passed, failed) = (k as f64, (n - k) as f64);
+    Interval {
+        value: passed / n as f64,
+        low: if k == 0 { 0.0 } else { quantile(passed, failed + 1.0, tail) },
+        high: if k == n { 1.0 } else { quantile(passed + 1.0, failed, 1.0 - tail) },
+    }
+}
+
+/// Rate in kHz of a line that accepted `accepted` of `scored` crossings, with its Poisson
+/// interval. Zero with an infinite upper end where nothing was scored.
+#[must_use]
+pub fn rate_khz(accepted: u64, scored: u64, collision_rate_hz: f64) -> Interval {
+    if scored == 0 {
+        return Interval { value: 0.0, low: 0.0, high: f64::INFINITY };
+    }
+    garwood(accepted, ONE_SIGMA).scaled(collision_rate_hz / scored as f64 / 1000.0)
+}
+
+/// How often each score occurred. Merging is exact in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScoreCounts {
+    counts: BTreeMap<Score, u64>,
+    total: u64,
+}
+
+impl ScoreCounts {
+    /// Counts scores.
+    pub fn add(&mut self, scores: &[Score]) {
+        for &score in scores {
+            *self.counts.entry(score).or_default() += 1;
+        }
+        self.total += scores.len() as u64;
+    }
+
+    /// Number of events.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Events with a score of at least `threshold`.
+    #[must_use]
+    pub fn accepted(&self, threshold: Score) -> u64 {
+        self.counts.range(threshold..).map(|(_, &n)| n).sum()
+    }
+}
+
+/// A threshold for a target rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibrated {
+    /// Accept iff score >= threshold.
+    pub threshold: Score,
+    /// Events of the sample that pass it.
+    pub accepted: u64,
+    /// Events of the sample.
+    pub scored: u64,
+    /// Estimated rate in kHz.
+    pub rate_khz: Interval,
+}
+
+/// Why there is no threshold for a rate.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CalibrateError {
+    /// The sample says nothing.
+    #[error("expected background events to calibrate with, found none")]
+    NoEvents,
+    /// One event of the sample stands for more than the target.
+    #[error(
+        "a target of {target_khz} kHz needs at least {needed} background events (one accepted event \
+         each {step_khz:.3} kHz), found {found}\nhint: calibrate with more events or raise the target"
+    )]
+    TooFew {
+        /// The target.
+        target_khz: f64,
+        /// Rate that one event stands for.
+        step_khz: f64,
+        /// Events that the target needs for one accepted event.
+        needed: u64,
+        /// Events found.
+        found: u64,
+    },
+}
+
+/// The loosest threshold whose estimated rate does not exceed `target_khz`.
+///
+/// # Errors
+/// A sample in which a single event stands for more than the target: any threshold would be
+/// an extrapolation.
+pub fn threshold_for_rate(
+    counts: &ScoreCounts,
+    collision_rate_hz: f64,
+    target_khz: f64,
+) -> Result<Calibrated, CalibrateError> {
+    let scored = counts.total();
+    if scored == 0 {
+        return Err(CalibrateError::NoEvents);
+    }
+    let step_khz = collision_rate_hz / scored as f64 / 1000.0;
+    if step_khz > target_khz {
+        let needed = (collision_rate_hz / 1000.0 / target_khz).ceil() as u64;
+        return Err(CalibrateError::TooFew { target_khz, step_khz, needed, found: scored });
+    }
+    let (mut accepted, mut threshold) = (0, None);
+    for (&score, &n) in counts.counts.iter().rev() {
+        if (accepted + n) as f64 * step_khz > target_khz {
+            break;
+        }
+        accepted += n;
+        threshold = Some(score);
+    }
+    let top = *counts.counts.keys().next_back().expect("there are events");
+    Ok(Calibrated {
+        // Where even the highest score occurs too often, nothing passes.
+        threshold: threshold.unwrap_or(top.saturating_add(1)),
+        accepted,
+        scored,
+        rate_khz: rate_khz(accepted, scored, collision_rate_hz),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_close(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= 1e-9 * expected.abs() + 1e-12, "{found} {expected}");
+    }
+
+    /// Values of scipy.stats 1.17.1: `chi2.ppf([tail, 1 - tail], [2n, 2n + 2]) / 2`.
+    #[test]
+    fn garwood_intervals_agree_with_scipy() {
+        for (n, low, high) in SCIPY_GARWOOD {
+            let interval = garwood(n, ONE_SIGMA);
+            assert_close(interval.low, low);
+            assert_close(interval.high, high);
+        }
+    }
+
+    /// Values of scipy.stats 1.17.1: `beta.ppf(tail, k, n - k + 1)`, `beta.ppf(1 - tail, k + 1, n - k)`.
+    #[test]
+    fn clopper_pearson_intervals_agree_with_scipy() {
+        for (k, n, low, high) in SCIPY_CLOPPER_PEARSON {
+            let interval = clopper_pearson(k, n, ONE_SIGMA);
+            assert_close(interval.low, low);
+            assert_close(interval.high, high);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_the_accepted_fraction_of_the_collision_rate() {
+        let rate = rate_khz(10, 300_000, 30.9e6);
+        assert_close(rate.value, 1.03);
+        assert!(rate.low < rate.value && rate.value < rate.high);
+        assert!(rate_khz(0, 0, 30.9e6).high.is_infinite());
+    }
+
+    #[test]
+    fn the_threshold_is_the_loosest_that_does_not_exceed_the_target() {
+        let mut counts = ScoreCounts::default();
+        counts.add(&[5, 5, 5, 7, 7, 9]);
+        let at = |khz| threshold_for_rate(&counts, 6000.0, khz).unwrap();
+        assert_eq!((at(1.0).threshold, at(1.0).accepted), (9, 1));
+        assert_eq!((at(2.9).threshold, at(2.9).accepted), (9, 1));
+        assert_eq!((at(3.0).threshold, at(3.0).accepted), (7, 3));
+        assert_eq!((at(99.0).threshold, at(99.0).accepted), (5, 6));
+        assert_eq!(counts.accepted(7), 3);
+    }
+
+    #[test]
+    fn ties_at_the_top_may_leave_nothing_to_accept() {
+        let mut counts = ScoreCounts::default();
+        counts.add(&[9, 9, 9]);
+        let calibrated = threshold_for_rate(&counts, 3000.0, 2.0).unwrap();
+        assert_eq!((calibrated.threshold, calibrated.accepted), (10, 0));
+        assert!(calibrated.rate_khz.high > 0.0);
+    }
+
+    #[test]
+    fn a_target_below_one_event_is_refused_with_the_number_that_it_needs() {
+        let mut counts = ScoreCounts::default();
+        counts.add(&[1; 1000]);
+        let error = threshold_for_rate(&counts, 30.9e6, 1.0).unwrap_err();
+        assert!(matches!(error, CalibrateError::TooFew { needed: 30_900, found: 1000, .. }));
+        let none = threshold_for_rate(&ScoreCounts::default(), 30.9e6, 1.0);
+        assert_eq!(none.unwrap_err(), CalibrateError::NoEvents);
+    }
+
+    const SCIPY_GARWOOD: [(u64, f64, f64); 6] = [
+        (0, 0.0, 1.84102164501),
+        (1, 0.172753779023, 3.29952655912),
+        (3, 1.36729531389, 5.91818583288),
+        (10, 6.89130556064, 14.266949761),
+        (100, 90.0167451771, 111.033360941),
+        (100_000, 99683.7727611, 100317.22882),
+    ];
+    const SCIPY_CLOPPER_PEARSON: [(u64, u64, f64, f64); 6] = [
+        (0, 10, 0.0, 0.168149186138),
+        (1, 10, 0.0171270141367, 0.294135389638),
+        (10, 10, 0.831850813862, 1.0),
+        (13, 400000, 2.3603419666e-05, 4.42436736318e-05),
+        (500, 1000, 0.483697021038, 0.516302978962),
+        (39990, 40000, 0.99964334528, 0.999827712819),
+    ];
+}
