@@ -1,3 +1,25 @@
-//! x
-/// x
-pub type Score = i32;
+//! What gives an event its score.
+//!
+//! An event becomes one row of 16-bit integers ([`features`]), rows travel in batches of up to
+//! 512 as columns ([`rows`]), and a model turns each row into one integer, higher = stranger
+//! ([`scorer`], [`forest`]). A model file ([`file`]) holds everything that a score depends on.
+//!
+//! Nothing here knows files of events, clocks or thresholds of a menu. Evaluating needs no
+//! feature of the crate; growing forests needs `train`.
+
+pub mod error;
+pub mod features;
+pub mod file;
+pub mod forest;
+pub mod rows;
+pub mod scorer;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::Error;
+pub use features::{FeatureSpec, FillPlan};
+pub use file::Model;
+pub use forest::Forest;
+pub use rows::{MAX_BATCH, RowBuffer, Rows};
+pub use scorer::{Score, Scorer, Scratch};

@@ -1,0 +1,478 @@
+//! Model files: everything that a score depends on, and where it came from.
+//!
+//! ```text
+//! byte  0  magic "S40MODEL"                      8 bytes
+//!       8  format version                        u32, little-endian like all that follow
+//!      12  kind: 1 = isolation forest            u32
+//!      16  length of the payload                 u64
+//!      24  xxh3 of the payload: the digest       u64
+//!      32  xxh3 of the 32 bytes before           u64
+//!      40  payload: rkyv archive                 to the end of the file
+//! ```
+//!
+//! Reading trusts nothing: header, length and checksums are compared, the archive is validated,
+//! and then everything that evaluation relies on (features that exist, trees that end, sums that
+//! fit). The same model always gives the same bytes. Writing goes to a temporary name in the same
+//! folder, is synchronised and then renamed, so that there is never half a model under its name.
+//!
+//! Columns are stored by name, so that new columns in the event model leave old files readable.
+//! Nothing here is mapped into memory: a model is decoded once and then owned.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use rkyv::rancor::BoxedError;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+use scout40_replay::event::Column;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::features::{Feature, FeatureSpec, Transform};
+use crate::forest::walk::ForestWalk;
+use crate::forest::{Forest, ForestDescription, ForestParts};
+use crate::scorer::Scorer;
+
+/// First bytes of a model file.
+pub const MAGIC: [u8; 8] = *b"S40MODEL";
+/// Version of the format that this version writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Kind number of an isolation forest.
+const KIND_FOREST: u32 = 1;
+const HEADER_BYTES: usize = 40;
+
+/// Rows that a model was trained on, so that they can be kept out of calibration.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct TrainingInput {
+    /// Name of the stream.
+    pub name: String,
+    /// Checksum of the stream.
+    pub digest: u64,
+    /// First row that was used.
+    pub first_row: u64,
+    /// Number of rows from there on.
+    pub n_rows: u64,
+}
+
+/// Where a model came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name and version of the tool.
+    pub tool: String,
+    /// Settings of the training, in the order in which they are shown.
+    pub settings: Vec<(String, String)>,
+    /// Seed of every random choice.
+    pub rng_seed: u64,
+    /// What it was trained on.
+    pub inputs: Vec<TrainingInput>,
+}
+
+/// A feature as it is stored.
+#[derive(Archive, Serialize, Deserialize)]
+struct StoredFeature {
+    /// Name of the column; empty for a constant zero.
+    column: String,
+    index: u8,
+    /// 0 identity, 1 halved, 2 quartered, 3 quartered turn.
+    transform: u8,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Payload {
+    spec_text: String,
+    features: Vec<StoredFeature>,
+    forest: ForestParts,
+    provenance: Provenance,
+}
+
+/// A model: what rows it takes, how it scores them, where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    spec: FeatureSpec,
+    forest: Forest,
+    provenance: Provenance,
+    digest: u64,
+}
+
+impl Model {
+    /// A model of a forest that was trained on such rows.
+    ///
+    /// # Errors
+    /// If the forest takes rows of another width.
+    pub fn new(spec: FeatureSpec, forest: Forest, provenance: Provenance) -> Result<Model> {
+        let (expected, found) = (spec.len(), forest.parts().n_features as usize);
+        if expected != found {
+            let expected = format!("{expected} as in `{spec}`");
+            return Err(Error::forest("number of features", expected, found));
+        }
+        let mut model = Model { spec, forest, provenance, digest: 0 };
+        model.digest = xxh3_64(&model.payload());
+        Ok(model)
+    }
+
+    /// What the rows consist of.
+    #[must_use]
+    pub fn spec(&self) -> &FeatureSpec {
+        &self.spec
+    }
+
+    /// The forest.
+    #[must_use]
+    pub fn forest(&self) -> &Forest {
+        &self.forest
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// xxh3 of the payload: equal for equal models.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// What the forest looks like inside.
+    #[must_use]
+    pub fn describe(&self) -> ForestDescription {
+        self.forest.describe()
+    }
+
+    /// The model, ready to score.
+    #[must_use]
+    pub fn scorer(&self) -> Box<dyn Scorer> {
+        Box::new(ForestWalk::new(&self.forest))
+    }
+
+    /// The bytes of a model file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let payload = self.payload();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+        bytes.extend(MAGIC);
+        bytes.extend(FORMAT_VERSION.to_le_bytes());
+        bytes.extend(KIND_FOREST.to_le_bytes());
+        bytes.extend((payload.len() as u64).to_le_bytes());
+        bytes.extend(xxh3_64(&payload).to_le_bytes());
+        bytes.extend(xxh3_64(&bytes).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+        bytes
+    }
+
+    fn payload(&self) -> AlignedVec {
+        let payload = Payload {
+            spec_text: self.spec.to_string(),
+            features: self.spec.features().iter().map(store_feature).collect(),
+            forest: self.forest.parts().clone(),
+            provenance: self.provenance.clone(),
+        };
+        rkyv::to_bytes::<BoxedError>(&payload).expect("writing to memory does not fail")
+    }
+
+    /// Reads the bytes of a model file.
+    ///
+    /// # Errors
+    /// If they are not those of an intact model file of a version that is known.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
+        let digest = check_header(bytes)?;
+        let mut aligned: AlignedVec = AlignedVec::with_capacity(bytes.len() - HEADER_BYTES);
+        aligned.extend_from_slice(&bytes[HEADER_BYTES..]);
+        let archive = rkyv::access::<ArchivedPayload, BoxedError>(&aligned).map_err(bad_archive)?;
+        let payload: Payload =
+            rkyv::deserialize::<Payload, BoxedError>(archive).map_err(bad_archive)?;
+        let features = payload.features.iter().map(load_feature).collect::<Result<_>>()?;
+        let spec = FeatureSpec::from_parts(payload.spec_text, features);
+        let forest = Forest::new(payload.forest)?;
+        // The digest stays that of the file, even if archives are one day laid out differently.
+        Ok(Model { digest, ..Model::new(spec, forest, payload.provenance)? })
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or as [`Model::from_bytes`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(io_error(path, "reading the model"))?;
+        Model::from_bytes(&bytes)
+    }
+
+    /// Writes a model file, whole or not at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to. Nothing is left behind.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let temporary = temporary_name(path)?;
+        let written = write_and_sync(&temporary, &self.to_bytes())
+            .and_then(|()| std::fs::rename(&temporary, path))
+            .and_then(|()| sync_folder(path));
+        if written.is_err() {
+            // The error that is returned says more than a second one about the left-over.
+            let _ = std::fs::remove_file(&temporary);
+        }
+        written.map_err(io_error(path, "writing the model"))
+    }
+}
+
+fn temporary_name(path: &Path) -> Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file name");
+        return Err(io_error(path, "writing the model")(source));
+    };
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}
+
+fn write_and_sync(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the new name itself durable, where folders can be synchronised.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn io_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, action, source }
+}
+
+fn store_feature(feature: &Feature) -> StoredFeature {
+    match *feature {
+        Feature::Zero => StoredFeature { column: String::new(), index: 0, transform: 0 },
+        Feature::Value { column, index, transform } => StoredFeature {
+            column: column.spec().name.to_owned(),
+            index,
+            transform: match transform {
+                Transform::Identity => 0,
+                Transform::Halve => 1,
+                Transform::Quarter => 2,
+                Transform::QuarterTurn => 3,
+            },
+        },
+    }
+}
+
+fn load_feature(stored: &StoredFeature) -> Result<Feature> {
+    let bad = |expected: &str, found: String| {
+        format_error(HEADER_BYTES, "a feature", expected.to_owned(), found)
+    };
+    if stored.column.is_empty() {
+        return Ok(Feature::Zero);
+    }
+    let column = Column::from_name(&stored.column)
+        .ok_or_else(|| bad("a column of the event model", format!("`{}`", stored.column)))?;
+    let transform = match stored.transform {
+        0 => Transform::Identity,
+        1 => Transform::Halve,
+        2 => Transform::Quarter,
+        3 => Transform::QuarterTurn,
+        other => return Err(bad("a transform from 0 to 3", other.to_string())),
+    };
+    Feature::new(column, stored.index, transform)
+        .map_err(|problem| bad("an entry of a column", problem))
+}
+
+fn format_error(offset: usize, what: &'static str, expected: String, found: String) -> Error {
+    let remedy = "the file is damaged or was made by hand: copy it again or train it again";
+    Error::Format { offset, what, expected, found, remedy }
+}
+
+fn bad_archive(error: BoxedError) -> Error {
+    format_error(HEADER_BYTES, "payload", "a valid archive".to_owned(), error.to_string())
+}
+
+/// Checks everything before the payload, and the payload's checksum. Returns the latter.
+fn check_header(bytes: &[u8]) -> Result<u64> {
+    let n = bytes.len();
+    if n < MAGIC.len() || bytes[..8] != MAGIC {
+        let (expected, found) = match n {
+            0 => ("a model", "an empty file".to_owned()),
+            _ => ("S40MODEL", format!("{}", bytes[..n.min(8)].escape_ascii())),
+        };
+        let remedy = "this is not a model file: check the path";
+        let expected = expected.to_owned();
+        return Err(Error::Format { offset: 0, what: "magic", expected, found, remedy });
+    }
+    if n < HEADER_BYTES {
+        let expected = format!("{HEADER_BYTES} bytes");
+        return Err(format_error(n, "header", expected, format!("{n}")));
+    }
+    let u32_at = |at| u32::from_le_bytes(std::array::from_fn(|k| bytes[at + k]));
+    let u64_at = |at| u64::from_le_bytes(std::array::from_fn(|k| bytes[at + k]));
+    let hex = |digest: u64| format!("{digest:016x}");
+    let checksum = xxh3_64(&bytes[..32]);
+    if u64_at(32) != checksum {
+        return Err(format_error(32, "checksum of the header", hex(checksum), hex(u64_at(32))));
+    }
+    let unknown = |offset, what, expected: String, found: u32| {
+        let remedy = "it was written by a newer scout40: update this one";
+        Error::Format { offset, what, expected, found: found.to_string(), remedy }
+    };
+    if !(1..=FORMAT_VERSION).contains(&u32_at(8)) {
+        return Err(unknown(8, "format version", format!("1 to {FORMAT_VERSION}"), u32_at(8)));
+    }
+    if u32_at(12) != KIND_FOREST {
+        return Err(unknown(12, "kind of model", format!("{KIND_FOREST}"), u32_at(12)));
+    }
+    let found = (n - HEADER_BYTES) as u64;
+    if u64_at(16) != found {
+        let expected = format!("{} bytes", u64_at(16));
+        return Err(format_error(16, "length of the payload", expected, found.to_string()));
+    }
+    let digest = xxh3_64(&bytes[HEADER_BYTES..]);
+    if u64_at(24) != digest {
+        return Err(format_error(24, "checksum of the payload", hex(u64_at(24)), hex(digest)));
+    }
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::RowBuffer;
+    use crate::testing::{Random, naive_score, random_forest, stump};
+
+    fn small() -> Model {
+        let spec = FeatureSpec::parse("met.pt, muon[1].phi/4").unwrap();
+        let provenance = Provenance {
+            tool: "scout40 0.1.0".to_owned(),
+            settings: vec![("trees".to_owned(), "1".to_owned())],
+            rng_seed: 7,
+            inputs: vec![TrainingInput {
+                name: "zero_bias.s40".to_owned(),
+                digest: 0x1234,
+                first_row: 10,
+                n_rows: 20,
+            }],
+        };
+        Model::new(spec, stump(), provenance).unwrap()
+    }
+
+    /// A header that fits a payload, whatever the payload is.
+    fn with_header(version: u32, kind: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(version.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend((payload.len() as u64).to_le_bytes());
+        bytes.extend(xxh3_64(payload).to_le_bytes());
+        bytes.extend(xxh3_64(&bytes).to_le_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn models_survive_the_way_to_bytes_and_back_and_are_byte_stable() {
+        let mut random = Random(1);
+        for (text, extended) in [("l1-57", false), ("thesis-99:muon-units=calo", true)] {
+            let spec = FeatureSpec::parse(text).unwrap();
+            let forest = random_forest(&mut random, 5, spec.len(), 6, extended);
+            let model = Model::new(spec, forest, small().provenance).unwrap();
+            let bytes = model.to_bytes();
+            let back = Model::from_bytes(&bytes).unwrap();
+            assert_eq!(back, model);
+            assert_eq!(back.spec().to_string(), text);
+            assert_eq!(back.to_bytes(), bytes);
+            assert_eq!(back.digest(), xxh3_64(&bytes[HEADER_BYTES..]));
+        }
+    }
+
+    #[test]
+    fn a_model_scores_as_its_forest_does() {
+        let model = small();
+        let mut rows = RowBuffer::new(2);
+        rows.set_len(3);
+        rows.column_mut(1)[..3].copy_from_slice(&[-6, -5, -4]);
+        let scorer = model.scorer();
+        let mut out = [0; 3];
+        scorer.score(rows.rows(), &mut scorer.scratch(), &mut out);
+        assert_eq!(out, [-32, -32, -16]);
+        assert_eq!(out[2], naive_score(model.forest(), &rows, 2));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_byte_is_refused() {
+        let bytes = small().to_bytes();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x10, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= flip;
+                assert!(Model::from_bytes(&damaged).is_err(), "byte {at} ^ {flip:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_extension_is_refused() {
+        let bytes = small().to_bytes();
+        for n in 0..bytes.len() {
+            assert!(Model::from_bytes(&bytes[..n]).is_err(), "{n} bytes");
+        }
+        assert!(Model::from_bytes(&[bytes, vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn damage_behind_right_checksums_never_panics() {
+        let bytes = small().to_bytes();
+        let payload = &bytes[HEADER_BYTES..];
+        for at in 0..payload.len() {
+            for flip in [0x01, 0x02, 0x80, 0xff] {
+                let mut damaged = payload.to_vec();
+                damaged[at] ^= flip;
+                // Some changes make another valid model (a threshold, a name): those may pass.
+                if let Ok(model) = Model::from_bytes(&with_header(FORMAT_VERSION, 1, &damaged)) {
+                    let mut rows = RowBuffer::new(2);
+                    rows.set_len(1);
+                    let scorer = model.scorer();
+                    scorer.score(rows.rows(), &mut scorer.scratch(), &mut [0]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_model_or_a_newer_one_is_told_apart() {
+        let refusal = |bytes: &[u8]| Model::from_bytes(bytes).unwrap_err().to_string();
+        assert!(refusal(b"").contains("empty file"));
+        assert!(refusal(b"PAR1").contains("expected S40MODEL, found PAR1"));
+        assert!(refusal(&[0xff; 100]).contains("check the path"));
+        let payload = small().to_bytes().split_off(HEADER_BYTES);
+        let newer = refusal(&with_header(FORMAT_VERSION + 1, 1, &payload));
+        assert!(newer.contains("expected 1 to 1, found 2") && newer.contains("update"), "{newer}");
+        assert!(refusal(&with_header(0, 1, &payload)).contains("found 0"));
+        assert!(refusal(&with_header(1, 9, &payload)).contains("kind of model"));
+        assert!(refusal(&with_header(1, 1, b"")).contains("payload"));
+    }
+
+    #[test]
+    fn a_forest_of_another_width_is_refused() {
+        let spec = FeatureSpec::parse("l1-57").unwrap();
+        let error = Model::new(spec, stump(), Provenance::default()).unwrap_err().to_string();
+        assert!(error.contains("expected 57 as in `l1-57`, found 2"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_written_whole_and_leaves_nothing_else_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.model");
+        small().write(&path).unwrap();
+        small().write(&path).unwrap();
+        assert_eq!(Model::read(&path).unwrap(), small());
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a.model"]);
+        let missing = folder.path().join("none").join("a.model");
+        assert!(small().write(&missing).unwrap_err().to_string().contains("while writing"));
+        assert!(Model::read(&missing).unwrap_err().to_string().contains("while reading"));
+        assert!(small().write(folder.path().join("..")).is_err());
+    }
+}

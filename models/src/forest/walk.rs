@@ -1,0 +1,300 @@
+//! Evaluation by walking: the specification that every faster way has to equal bit for bit.
+//!
+//! Events go 64 at a time: their features are copied into a compact tile that stays in the
+//! level-1 cache. Axis-parallel trees are walked by 16 events at once, one level per step, so
+//! that 16 loads are in flight instead of one. There is no branch on the data: a leaf points to
+//! itself with a comparison that never holds, so an event that arrives early waits there until
+//! the deepest level is done. Extended trees are walked one event at a time.
+//!
+//! It knows no instruction sets and chooses nothing by cost.
+
+use super::{Forest, Splits, Term, score};
+use crate::rows::{MAX_BATCH, Rows};
+use crate::scorer::{Score, Scorer, Scratch};
+
+/// Events in a tile.
+const TILE: usize = 64;
+/// Events in flight.
+const IN_FLIGHT: usize = 16;
+
+const _: () = assert!(MAX_BATCH.is_multiple_of(TILE) && TILE.is_multiple_of(IN_FLIGHT));
+const _: () = assert!(crate::features::MAX_FEATURES * TILE <= 1 << 16, "tile places fit u16");
+
+/// A node to walk through: 8 bytes.
+#[derive(Clone, Copy, Debug)]
+struct WalkNode {
+    /// Where the left child is; the right child follows. A leaf has itself here.
+    left: u32,
+    /// Where the feature of lane 0 is in the tile.
+    tile_place: u16,
+    /// Right iff the feature is larger; the largest i16 in a leaf.
+    threshold: i16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WalkTree {
+    root: u32,
+    depth: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Nodes {
+    Axis(Vec<WalkNode>),
+    Extended { left: Vec<u32>, term_ends: Vec<u32>, terms: Vec<Term>, thresholds: Vec<i64> },
+}
+
+/// A forest made ready to be walked.
+#[derive(Clone, Debug)]
+pub struct ForestWalk {
+    n_features: usize,
+    fraction_bits: u32,
+    normaliser: f64,
+    range: (Score, Score),
+    trees: Vec<WalkTree>,
+    nodes: Nodes,
+    leaf_values: Vec<i32>,
+}
+
+impl ForestWalk {
+    /// The walk of a forest.
+    #[must_use]
+    pub fn new(forest: &Forest) -> ForestWalk {
+        let parts = forest.parts();
+        let mut left = parts.left.clone();
+        let mut trees = Vec::with_capacity(forest.n_trees());
+        for tree in 0..forest.n_trees() {
+            let range = forest.tree(tree);
+            let depth = forest.depths(tree).into_iter().max().unwrap_or(0);
+            trees.push(WalkTree { root: range.start as u32, depth });
+            for node in range.clone() {
+                let child = left[node];
+                left[node] = if child == 0 { node as u32 } else { range.start as u32 + child };
+            }
+        }
+        let nodes = match &parts.splits {
+            Splits::Axis(splits) => {
+                let node = |(node, (&left, split)): (usize, (&u32, &super::AxisSplit))| WalkNode {
+                    left,
+                    tile_place: split.feature * TILE as u16,
+                    threshold: if left == node as u32 { i16::MAX } else { split.threshold },
+                };
+                Nodes::Axis(left.iter().zip(splits).enumerate().map(node).collect())
+            }
+            Splits::Extended(splits) => Nodes::Extended {
+                left,
+                term_ends: splits.term_ends.clone(),
+                terms: splits.terms.clone(),
+                thresholds: splits.thresholds.clone(),
+            },
+        };
+        ForestWalk {
+            n_features: parts.n_features as usize,
+            fraction_bits: parts.fraction_bits,
+            normaliser: parts.normaliser,
+            range: forest.range(),
+            trees,
+            nodes,
+            leaf_values: parts.leaf_values.clone(),
+        }
+    }
+}
+
+impl Scorer for ForestWalk {
+    fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::new(self.n_features * TILE)
+    }
+
+    fn score(&self, rows: Rows<'_>, scratch: &mut Scratch, out: &mut [Score]) {
+        assert_eq!(rows.n_features(), self.n_features, "rows of another specification");
+        assert_eq!(out.len(), rows.n_events(), "one score per event");
+        let tile = &mut scratch.lanes.lanes_mut()[..self.n_features * TILE];
+        for (index, out) in out.chunks_mut(TILE).enumerate() {
+            for (feature, to) in tile.chunks_exact_mut(TILE).enumerate() {
+                to.copy_from_slice(&rows.column_padded(feature)[index * TILE..][..TILE]);
+            }
+            out.fill(0);
+            match &self.nodes {
+                Nodes::Axis(nodes) => {
+                    walk_axis(&self.trees, nodes, &self.leaf_values, tile, out);
+                }
+                Nodes::Extended { left, term_ends, terms, thresholds } => {
+                    let normals = Normals { left, term_ends, terms, thresholds };
+                    walk_extended(&self.trees, &normals, &self.leaf_values, tile, out);
+                }
+            }
+        }
+    }
+
+    fn range(&self) -> (Score, Score) {
+        self.range
+    }
+
+    fn fraction_bits(&self) -> u32 {
+        self.fraction_bits
+    }
+
+    fn display(&self, score: Score) -> f64 {
+        score::display(score, self.trees.len(), self.fraction_bits, self.normaliser)
+    }
+}
+
+/// Subtracts the path lengths of the first `out.len()` events of a tile.
+fn walk_axis(
+    trees: &[WalkTree],
+    nodes: &[WalkNode],
+    values: &[i32],
+    tile: &[i16],
+    out: &mut [Score],
+) {
+    for tree in trees {
+        for (group, out) in out.chunks_mut(IN_FLIGHT).enumerate() {
+            let lanes = &tile[group * IN_FLIGHT..];
+            let mut at = [tree.root; IN_FLIGHT];
+            for _ in 0..tree.depth {
+                for (lane, at) in at.iter_mut().enumerate() {
+                    let node = nodes[*at as usize];
+                    let x = lanes[usize::from(node.tile_place) + lane];
+                    *at = node.left + u32::from(x > node.threshold);
+                }
+            }
+            for (out, at) in out.iter_mut().zip(at) {
+                *out -= values[at as usize];
+            }
+        }
+    }
+}
+
+/// The arrays of an extended forest, with left children counted from the first tree.
+struct Normals<'a> {
+    left: &'a [u32],
+    term_ends: &'a [u32],
+    terms: &'a [Term],
+    thresholds: &'a [i64],
+}
+
+fn walk_extended(
+    trees: &[WalkTree],
+    normals: &Normals<'_>,
+    values: &[i32],
+    tile: &[i16],
+    out: &mut [Score],
+) {
+    for tree in trees {
+        for (lane, out) in out.iter_mut().enumerate() {
+            let mut at = tree.root as usize;
+            while normals.left[at] as usize != at {
+                let begin = if at == 0 { 0 } else { normals.term_ends[at - 1] as usize };
+                let terms = &normals.terms[begin..normals.term_ends[at] as usize];
+                let sum: i64 = terms
+                    .iter()
+                    .map(|term| {
+                        let x = tile[usize::from(term.feature) * TILE + lane];
+                        i64::from(i32::from(term.weight) * i32::from(x))
+                    })
+                    .sum();
+                at = normals.left[at] as usize + usize::from(sum > normals.thresholds[at]);
+            }
+            *out -= values[at];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::RowBuffer;
+    use crate::testing::{Random, deepest_tree, naive_score, random_forest, single_leaves, stump};
+
+    fn random_rows(random: &mut Random, n_features: usize, n_events: usize) -> RowBuffer {
+        let mut rows = RowBuffer::new(n_features);
+        for feature in 0..n_features {
+            rows.column_mut(feature).iter_mut().for_each(|x| *x = random.extreme());
+        }
+        rows.set_len(n_events);
+        rows
+    }
+
+    /// Scores every event both ways.
+    fn agree(forest: &Forest, rows: &RowBuffer) {
+        let walk = ForestWalk::new(forest);
+        let mut out = vec![1; rows.n_events()];
+        walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+        let (least, most) = walk.range();
+        for (event, &score) in out.iter().enumerate() {
+            assert_eq!(score, naive_score(forest, rows, event), "event {event}");
+            assert!((least..=most).contains(&score), "{score} outside {least} to {most}");
+        }
+    }
+
+    #[test]
+    fn walking_equals_recursion_for_every_batch_size_from_0_to_512() {
+        let mut random = Random(1);
+        let forests =
+            [random_forest(&mut random, 3, 5, 6, false), random_forest(&mut random, 3, 5, 6, true)];
+        for n_events in 0..=MAX_BATCH {
+            let rows = random_rows(&mut random, 5, n_events);
+            forests.iter().for_each(|forest| agree(forest, &rows));
+        }
+    }
+
+    #[test]
+    fn walking_equals_recursion_on_random_forests_and_extreme_data() {
+        let mut random = Random(2);
+        for case in 0..60 {
+            let n_features = 1 + random.below(99) as usize;
+            let n_trees = 1 + random.below(30) as usize;
+            let forest = random_forest(&mut random, n_trees, n_features, 9, case % 2 == 0);
+            let n_events = 1 + random.below(512) as usize;
+            let rows = random_rows(&mut random, n_features, n_events);
+            agree(&forest, &rows);
+        }
+    }
+
+    #[test]
+    fn single_leaves_and_the_deepest_trees_are_walked_too() {
+        let mut random = Random(3);
+        let rows = random_rows(&mut random, 2, 100);
+        agree(&single_leaves(), &rows);
+        agree(&stump(), &rows);
+        agree(&deepest_tree(3000), &rows);
+    }
+
+    #[test]
+    fn the_widest_rows_fit_the_tile() {
+        let mut random = Random(4);
+        let n_features = crate::features::MAX_FEATURES;
+        let forest = random_forest(&mut random, 20, n_features, 7, false);
+        agree(&forest, &random_rows(&mut random, n_features, 130));
+    }
+
+    #[test]
+    fn scores_do_not_depend_on_what_the_padding_holds() {
+        let mut random = Random(5);
+        let forest = random_forest(&mut random, 10, 4, 6, false);
+        let walk = ForestWalk::new(&forest);
+        let mut rows = random_rows(&mut random, 4, 70);
+        let mut first = vec![0; 70];
+        walk.score(rows.rows(), &mut walk.scratch(), &mut first);
+        (0..4).for_each(|f| rows.column_mut(f)[70..].fill(i16::MAX));
+        let mut second = vec![0; 70];
+        walk.score(rows.rows(), &mut walk.scratch(), &mut second);
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn thresholds_in_display_units_accept_exactly_what_displays_above_them() {
+        let mut random = Random(6);
+        let forest = random_forest(&mut random, 10, 4, 6, false);
+        let walk = ForestWalk::new(&forest);
+        for score in walk.range().0..=walk.range().1 {
+            let value = walk.display(score);
+            assert_eq!(walk.threshold_from_display(value).unwrap(), score);
+            let above = f64::from_bits(value.to_bits() + 1);
+            assert_eq!(walk.threshold_from_display(above).unwrap(), score + 1);
+        }
+    }
+}
