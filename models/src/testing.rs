@@ -209,3 +209,27 @@ pub(crate) fn naive_score(forest: &Forest, rows: &RowBuffer, event: usize) -> Sc
     };
     -(0..forest.n_trees()).map(of_tree).sum::<i32>()
 }
+
+/// Some events of a block as a block of their own.
+#[cfg(feature = "train")]
+pub(crate) fn part_of(block: &Block, range: std::ops::Range<usize>) -> Block {
+    let mut part = Block::new(block.columns());
+    range.for_each(|event| part.push_event(block, event));
+    part
+}
+
+/// Events with nothing but a missing transverse energy, which takes these values in turn.
+#[cfg(feature = "train")]
+pub(crate) fn met_block(values: std::ops::Range<i16>) -> Block {
+    let mut block = Block::new(ColumnSet::EMPTY.with(Column::MetPt));
+    let n = values.len();
+    block.get_mut::<u32>(Column::Orbit).resize(n, 1);
+    block.get_mut::<i16>(Column::Bx).extend(1..=n as i16);
+    block.get_mut::<i16>(Column::MetPt).extend(values);
+    for collection in Collection::OBJECTS {
+        block.get_mut::<u8>(collection.count_column().unwrap()).resize(n, 0);
+    }
+    block.index_objects().unwrap();
+    block.check().unwrap();
+    block
+}

@@ -118,7 +118,7 @@ impl Feature {
             return 0..=0;
         };
         let spec = column.spec();
-        let (min, max) = spec.range.expect("columns without a range are no features");
+        let (min, max) = spec.range.unwrap_or((i16::MIN.into(), i16::MAX.into()));
         let (min, max) = (transform.apply(min as i16), transform.apply(max as i16));
         match (transform, spec.collection) {
             (Transform::QuarterTurn, _) => 0..=CALO_PHI_CODES as i16 - 1,

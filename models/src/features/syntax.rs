@@ -358,4 +358,20 @@ mod tests {
             assert!(refusal(name).1.contains("no feature"), "{name}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[a-z0-9\\[\\](),./ é]{0,40}|\\PC{0,20}") {
+            let _ = FeatureSpec::parse(&text);
+        }
+
+        #[test]
+        fn what_is_nearly_a_specification_does_not_either(
+            at in 0usize..45, replacement in "\\PC{0,3}",
+        ) {
+            let mut text = "jet[0..4].(pt/2, eta), muon[15].phi/4, ht.pt".to_owned();
+            text.replace_range(at..(at + 1).min(text.len()), &replacement);
+            let _ = FeatureSpec::parse(&text);
+        }
+    }
 }

@@ -16,9 +16,19 @@
 //! parent, and that parent comes before it.
 //!
 //! What a leaf is worth is said in [`score`], how events are walked through in [`walk`]. Nothing
-//! here grows trees: [`train`] does.
+//! here grows trees: `train` does.
 
+#[cfg(feature = "train")]
+pub mod eif;
+#[cfg(feature = "train")]
+mod grow;
+#[cfg(feature = "train")]
+mod rng;
+#[cfg(feature = "train")]
+mod sample;
 pub mod score;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod walk;
 
 use rkyv::{Archive, Deserialize, Serialize};

@@ -17,7 +17,7 @@ pub const MAX_FRACTION_BITS: u32 = 24;
 /// Average path length c(n) of an unsuccessful search among `n` rows: 2 (H(n) − 1), 0 for n < 2.
 #[must_use]
 pub fn average_path_length(n: u64) -> f64 {
-    (2..=n).map(|k| 2.0 / k as f64).sum()
+    (2..=n).fold(0.0, |sum, k| sum + 2.0 / k as f64)
 }
 
 /// Average path lengths c(0) to c(`n`). **Shape**: `n + 1`.

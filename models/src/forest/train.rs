@@ -1,0 +1,420 @@
+//! Training isolation forests from a stream.
+//!
+//! Three steps, so that memory does not grow with the stream: [`ForestSample::draw`] decides
+//! which rows every tree sees, [`ForestSample::collect`] keeps just those as the blocks go by,
+//! [`ForestSample::grow`] grows the trees in parallel. The forest depends on the settings and the
+//! rows only, not on threads, block boundaries or the machine.
+//!
+//! With `extension_level` 0 the forest is axis-parallel, above it is extended. Training knows
+//! nothing about labels, and chooses no settings by itself except the depth.
+
+use rayon::prelude::*;
+use scout40_replay::event::Block;
+
+use super::grow::{Grower, Tree};
+use super::rng::TreeRng;
+use super::sample::RowSample;
+use super::score::{MAX_FRACTION_BITS, average_path_length, average_path_lengths};
+use super::{ExtendedSplits, Forest, ForestParts, Splits};
+use crate::error::{Error, Result};
+use crate::features::FeatureSpec;
+
+/// Settings of the training. The defaults are those of the original publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForestConfig {
+    /// Number of trees.
+    pub n_trees: usize,
+    /// Rows per tree, ψ, drawn without replacement; all rows if there are fewer.
+    pub subsample_size: usize,
+    /// Most nodes above a leaf; `None` = ⌈log2 ψ⌉.
+    pub max_depth: Option<u32>,
+    /// Features in the normal of a split, less one: 0 = axis-parallel.
+    pub extension_level: usize,
+    /// Seed of every random choice.
+    pub rng_seed: u64,
+    /// Fractional bits of the score.
+    pub fraction_bits: u32,
+}
+
+impl Default for ForestConfig {
+    fn default() -> ForestConfig {
+        ForestConfig {
+            n_trees: 100,
+            subsample_size: 256,
+            max_depth: None,
+            extension_level: 0,
+            rng_seed: 1,
+            fraction_bits: 4,
+        }
+    }
+}
+
+impl ForestConfig {
+    /// Checks the settings against the rows.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn check(&self, spec: &FeatureSpec, n_rows: u64) -> Result<()> {
+        let check = |holds, setting, expected: String, found: u64| {
+            if holds { Ok(()) } else { Err(Error::setting(setting, expected, found)) }
+        };
+        let at_least = |n: u64| format!("at least {n}");
+        check(n_rows >= 2, "number of training rows", at_least(2), n_rows)?;
+        check(self.n_trees >= 1, "number of trees", at_least(1), self.n_trees as u64)?;
+        let n = self.subsample_size as u64;
+        check(n >= 2, "subsample size", at_least(2), n)?;
+        let total = self.n_trees as u64 * self.rows_per_tree(n_rows) as u64;
+        let most = i32::MAX as u64;
+        check(total < most, "trees times subsample size", format!("less than {most}"), total)?;
+        let depth = self.max_depth.unwrap_or(1);
+        check(depth >= 1, "largest depth", at_least(1), depth.into())?;
+        let level = self.extension_level as u64;
+        let expected = format!("less than the number of features, {}", spec.len());
+        check(self.extension_level < spec.len(), "extension level", expected, level)?;
+        let bits = self.fraction_bits;
+        let expected = format!("at most {MAX_FRACTION_BITS}");
+        check(bits <= MAX_FRACTION_BITS, "fractional bits", expected, bits.into())
+    }
+
+    /// Rows that each tree gets of so many.
+    pub(super) fn rows_per_tree(&self, n_rows: u64) -> usize {
+        n_rows.min(self.subsample_size as u64) as usize
+    }
+
+    fn depth_for(&self, rows_per_tree: usize) -> u32 {
+        self.max_depth.unwrap_or(rows_per_tree.next_power_of_two().trailing_zeros())
+    }
+}
+
+/// What one tree is grown from.
+#[derive(Clone, Debug)]
+struct TreeSample {
+    rng: TreeRng,
+    /// Numbers of its rows among the collected ones.
+    rows: Vec<u32>,
+}
+
+/// The rows that a forest is grown from.
+#[derive(Clone, Debug)]
+pub struct ForestSample {
+    config: ForestConfig,
+    n_features: usize,
+    rows: RowSample,
+    trees: Vec<TreeSample>,
+}
+
+impl ForestSample {
+    /// Decides which of `n_rows` rows every tree sees.
+    ///
+    /// # Errors
+    /// A setting that cannot be, or fewer than two rows.
+    pub fn draw(config: &ForestConfig, spec: &FeatureSpec, n_rows: u64) -> Result<ForestSample> {
+        config.check(spec, n_rows)?;
+        let k = config.rows_per_tree(n_rows) as u64;
+        let mut drawn = Vec::with_capacity(config.n_trees);
+        for tree in 0..config.n_trees as u64 {
+            let mut rng = TreeRng::of_tree(config.rng_seed, tree);
+            let rows = rng.sample(n_rows, k);
+            drawn.push((rng, rows));
+        }
+        let mut wanted: Vec<u64> = drawn.iter().flat_map(|(_, rows)| rows).copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let sample = RowSample::new(spec, n_rows, wanted);
+        let trees = drawn.into_iter().map(|(rng, rows)| TreeSample {
+            rng,
+            rows: rows.into_iter().map(|row| sample.index_of(row)).collect(),
+        });
+        let trees = trees.collect();
+        Ok(ForestSample { config: config.clone(), n_features: spec.len(), rows: sample, trees })
+    }
+
+    /// Keeps what is needed of the next block; blocks come in the order of the stream.
+    ///
+    /// # Errors
+    /// If the block lacks columns.
+    pub fn collect(&mut self, block: &Block) -> Result<()> {
+        self.rows.collect(block)
+    }
+
+    /// Grows the forest, on all threads of the current rayon pool.
+    ///
+    /// `on_tree_done` is called once per tree, from any thread, in any order.
+    ///
+    /// # Errors
+    /// If more or fewer rows were collected than announced, no feature varies, or the scores
+    /// would not fit 32 bits.
+    pub fn grow(&self, on_tree_done: &(dyn Fn() + Sync)) -> Result<Forest> {
+        let values = self.rows.values()?;
+        let n_rows = self.trees[0].rows.len();
+        let path_lengths = average_path_lengths(n_rows);
+        let grower = Grower {
+            values,
+            n_features: self.n_features,
+            max_depth: self.config.depth_for(n_rows),
+            extension_level: self.config.extension_level,
+            fraction_bits: self.config.fraction_bits,
+            path_lengths: &path_lengths,
+        };
+        let grow = |sample: &TreeSample| {
+            let TreeSample { mut rng, mut rows } = sample.clone();
+            let tree = grower.grow(&mut rng, &mut rows);
+            on_tree_done();
+            tree
+        };
+        let trees: Vec<Tree> = self.trees.par_iter().map(grow).collect();
+        let normaliser = average_path_length(n_rows as u64);
+        plant(&self.config, self.n_features, n_rows, normaliser, trees)
+    }
+}
+
+/// Joins trees to a forest.
+pub(super) fn plant(
+    config: &ForestConfig,
+    n_features: usize,
+    rows_per_tree: usize,
+    normaliser: f64,
+    trees: Vec<Tree>,
+) -> Result<Forest> {
+    let (mut axis, mut extended) = (Vec::new(), ExtendedSplits::default());
+    let (mut tree_ends, mut left, mut leaf_values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut is_axis = true;
+    for tree in trees {
+        left.extend(tree.left);
+        leaf_values.extend(tree.leaf_values);
+        tree_ends.push(left.len() as u32);
+        match tree.splits {
+            Splits::Axis(splits) => axis.extend(splits),
+            Splits::Extended(splits) => {
+                is_axis = false;
+                let n_terms = extended.terms.len() as u32;
+                extended.term_ends.extend(splits.term_ends.iter().map(|end| n_terms + end));
+                extended.terms.extend(splits.terms);
+                extended.thresholds.extend(splits.thresholds);
+            }
+        }
+    }
+    Forest::new(ForestParts {
+        n_features: n_features as u32,
+        fraction_bits: config.fraction_bits,
+        subsample_size: rows_per_tree as u32,
+        normaliser,
+        tree_ends,
+        left,
+        splits: if is_axis { Splits::Axis(axis) } else { Splits::Extended(extended) },
+        leaf_values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use xxhash_rust::xxh3::xxh3_64;
+
+    use super::*;
+    use crate::file::{Model, Provenance};
+    use crate::forest::score::leaf_value;
+    use crate::forest::walk::ForestWalk;
+    use crate::rows::RowBuffer;
+    use crate::scorer::Scorer;
+    use crate::testing::{l1_block, met_block, part_of};
+
+    fn spec(text: &str) -> FeatureSpec {
+        FeatureSpec::parse(text).unwrap()
+    }
+
+    fn config(n_trees: usize, subsample_size: usize, extension_level: usize) -> ForestConfig {
+        ForestConfig { n_trees, subsample_size, extension_level, ..ForestConfig::default() }
+    }
+
+    fn sample(config: &ForestConfig, text: &str, block: &Block) -> ForestSample {
+        let mut sample = ForestSample::draw(config, &spec(text), block.len() as u64).unwrap();
+        sample.collect(block).unwrap();
+        sample
+    }
+
+    fn grow(config: &ForestConfig, text: &str, block: &Block) -> Forest {
+        sample(config, text, block).grow(&|| ()).unwrap()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_file_for_any_number_of_threads_and_any_blocks() {
+        let block = l1_block(3000, 1);
+        for level in [0, 3] {
+            let config = config(20, 128, level);
+            let bytes = |forest| {
+                Model::new(spec("l1-57"), forest, Provenance::default()).unwrap().to_bytes()
+            };
+            let expected = bytes(grow(&config, "l1-57", &block));
+            for n_threads in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                assert_eq!(bytes(pool.install(|| grow(&config, "l1-57", &block))), expected);
+            }
+            let mut parts = ForestSample::draw(&config, &spec("l1-57"), 3000).unwrap();
+            for range in [0..17, 17..2000, 2000..3000] {
+                parts.collect(&part_of(&block, range)).unwrap();
+            }
+            assert_eq!(bytes(parts.grow(&|| ()).unwrap()), expected);
+            let other = ForestConfig { rng_seed: 2, ..config };
+            assert_ne!(bytes(grow(&other, "l1-57", &block)), expected);
+        }
+    }
+
+    #[test]
+    fn models_come_out_as_in_the_first_release() {
+        // If this fails, the same seed no longer gives the same model: never change the numbers.
+        let block = l1_block(1000, 7);
+        let digest = |level| {
+            let forest = grow(&config(10, 64, level), "l1-57", &block);
+            xxh3_64(format!("{:?}", forest.parts()).as_bytes())
+        };
+        assert_eq!([digest(0), digest(3)], FIRST_DIGESTS);
+    }
+    const FIRST_DIGESTS: [u64; 2] = [3_176_333_037_806_812_499, 16_329_771_255_932_652_989];
+
+    /// Where each of a tree's own rows ends: number of rows by node.
+    fn rows_by_leaf(forest: &Forest, sample: &ForestSample, tree: usize) -> Vec<usize> {
+        let parts = forest.parts();
+        let range = forest.tree(tree);
+        let values = sample.rows.values().unwrap();
+        let mut counts = vec![0; range.len()];
+        for &row in &sample.trees[tree].rows {
+            let x = |f: u16| values[row as usize * sample.n_features + usize::from(f)];
+            let mut node = 0;
+            while parts.left[range.start + node] != 0 {
+                let at = range.start + node;
+                let right = match &parts.splits {
+                    Splits::Axis(splits) => x(splits[at].feature) > splits[at].threshold,
+                    Splits::Extended(splits) => {
+                        let terms = splits.terms_of(at).iter();
+                        let sum: i64 =
+                            terms.map(|t| i64::from(t.weight) * i64::from(x(t.feature))).sum();
+                        sum > splits.thresholds[at]
+                    }
+                };
+                node = parts.left[at] as usize + usize::from(right);
+            }
+            counts[node] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn every_leaf_holds_rows_and_is_worth_its_depth_and_what_they_would_still_take() {
+        let block = l1_block(2000, 2);
+        for level in [0, 1, 7, 56] {
+            let sample = sample(&config(10, 200, level), "l1-57", &block);
+            let forest = sample.grow(&|| ()).unwrap();
+            assert!(forest.describe().max_depth <= 8);
+            for tree in 0..10 {
+                let counts = rows_by_leaf(&forest, &sample, tree);
+                let nodes = forest.tree(tree).zip(forest.depths(tree)).zip(counts);
+                for ((node, depth), k) in nodes {
+                    if forest.parts().left[node] != 0 {
+                        continue;
+                    }
+                    assert!(k > 0, "level {level}, tree {tree}, node {node} is empty");
+                    let path_length = f64::from(depth) + average_path_length(k as u64);
+                    assert_eq!(forest.parts().leaf_values[node], leaf_value(path_length, 4));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_limit_the_mean_depth_is_the_average_path_length() {
+        // Rows 0…63 of one feature: trees are random binary search trees, whose mean leaf depth
+        // is c(64) = 7.488. Its standard deviation per tree is below 0.7 (found from the spread),
+        // so the mean of 1000 trees is within 0.13 except once in 10^8 runs.
+        let config = ForestConfig { max_depth: Some(64), ..config(1000, 64, 0) };
+        let forest = grow(&config, "met.pt", &met_block(0..64));
+        let description = forest.describe();
+        assert_eq!(description.n_leaves, 64_000);
+        assert!((description.mean_depth - average_path_length(64)).abs() < 0.13, "{description:?}");
+    }
+
+    #[test]
+    fn extended_splits_have_as_many_components_as_asked_and_use_constant_features_last() {
+        let block = l1_block(500, 3);
+        let forest = grow(&config(10, 100, 2), "met.pt, zero, met.phi, zero, jet.n", &block);
+        let Splits::Extended(splits) = &forest.parts().splits else { panic!("it is extended") };
+        for node in (0..forest.parts().left.len()).filter(|&n| forest.parts().left[n] != 0) {
+            let terms = splits.terms_of(node);
+            assert!(terms.len() == 3 || (terms.len() == 1 && terms[0].weight == 1), "{terms:?}");
+        }
+        assert!(
+            splits.terms_of(0).iter().all(|term| term.feature % 2 == 0),
+            "at the root all vary"
+        );
+    }
+
+    #[test]
+    fn an_outlier_scores_higher_than_the_crowd() {
+        let mut block = met_block(0..400);
+        block.get_mut::<i16>(scout40_replay::event::Column::MetPt)[7] = 4000;
+        for text in ["met.pt, zero", "met.pt, jet.n"] {
+            let forest = grow(&config(100, 256, 0), text, &block);
+            let walk = ForestWalk::new(&forest);
+            let mut rows = RowBuffer::new(2);
+            rows.set_len(2);
+            rows.column_mut(0)[..2].copy_from_slice(&[200, 4000]);
+            let mut out = [0; 2];
+            walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+            let [crowd, outlier] = out.map(|score| walk.display(score));
+            assert!(crowd < 0.5 && outlier > 0.6, "{crowd} {outlier}");
+        }
+    }
+
+    #[test]
+    fn fewer_rows_than_asked_for_are_all_used() {
+        let forest = grow(&config(3, 256, 0), "met.pt, zero", &met_block(0..5));
+        assert_eq!(forest.parts().subsample_size, 5);
+        assert!((forest.parts().normaliser - average_path_length(5)).abs() < 1e-12);
+        assert_eq!(forest.describe().max_depth, 3);
+        assert_eq!(forest.describe().n_unused_features, 1, "constants are never split on");
+    }
+
+    #[test]
+    fn rows_that_cannot_be_split_are_refused() {
+        let refuse = |n_rows| ForestSample::draw(&config(3, 256, 0), &spec("met.pt"), n_rows);
+        assert!(refuse(0).unwrap_err().to_string().contains("expected at least 2, found 0"));
+        assert!(refuse(1).unwrap_err().to_string().contains("expected at least 2, found 1"));
+        let mut constant = ForestSample::draw(&config(3, 4, 0), &spec("jet.n"), 9).unwrap();
+        constant.collect(&met_block(0..9)).unwrap();
+        assert!(matches!(constant.grow(&|| ()), Err(Error::Constant { .. })));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_named() {
+        let refusal = |change: fn(&mut ForestConfig)| {
+            let mut config = ForestConfig::default();
+            change(&mut config);
+            config.check(&spec("l1-57"), 1 << 40).unwrap_err().to_string()
+        };
+        assert!(refusal(|c| c.n_trees = 0).contains("number of trees"));
+        assert!(refusal(|c| c.subsample_size = 1).contains("subsample size"));
+        assert!(refusal(|c| c.subsample_size = 1 << 33).contains("times subsample size"));
+        assert!(refusal(|c| c.max_depth = Some(0)).contains("largest depth"));
+        assert!(refusal(|c| c.extension_level = 57).contains("number of features, 57"));
+        assert!(refusal(|c| c.fraction_bits = 25).contains("fractional bits"));
+    }
+
+    #[test]
+    fn scores_that_would_not_fit_are_refused() {
+        let config = ForestConfig { fraction_bits: 24, ..config(100, 16, 0) };
+        let error = sample(&config, "met.pt", &met_block(0..50)).grow(&|| ()).unwrap_err();
+        assert!(error.to_string().contains("fewer fractional bits"), "{error}");
+    }
+
+    #[test]
+    fn progress_is_told_once_per_tree() {
+        let done = AtomicUsize::new(0);
+        let sample = sample(&config(37, 16, 0), "met.pt", &met_block(0..50));
+        let on_tree_done = || {
+            done.fetch_add(1, Ordering::Relaxed);
+        };
+        sample.grow(&on_tree_done).unwrap();
+        assert_eq!(done.into_inner(), 37);
+    }
+}
