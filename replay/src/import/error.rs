@@ -1,0 +1,243 @@
+//! Why an import stopped.
+//!
+//! One enum for every importer and for placing. Each message says what was expected, what was
+//! found, where (file, column, row: rows are counted from 0 within the file), and what to do.
+//! Expected trouble that does not stop an import is counted in
+//! [`ImportTally`](super::ImportTally) and [`PlaceCounts`](super::PlaceCounts) instead.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::event::BlockError;
+
+/// Why an import stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The operating system refused something.
+    #[error("`{path}`: could not {action}: {source}")]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What was attempted, as a verb phrase.
+        action: &'static str,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// No file was given.
+    #[error("expected at least one file to import, found none; name one or more")]
+    NoFiles,
+    /// A folder was given where a file is needed.
+    #[error("`{path}`: expected a file, found a folder; name the files in it")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file has no bytes.
+    #[error("`{path}`: expected data, found an empty file; fetch or copy it again")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The first bytes are those of no known format.
+    #[error(
+        "`{path}`: expected parquet (`PAR1`) or HDF5 (`\\x89HDF`), found a file that begins with \
+         `{found}`; convert it to one of these"
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, escaped.
+        found: String,
+    },
+    /// The files of one import are of different formats.
+    #[error(
+        "`{path}`: expected {expected} like the files before it, found {found}; import it on its own"
+    )]
+    MixedFormats {
+        /// The first file that differs.
+        path: PathBuf,
+        /// Format of the files before it.
+        expected: &'static str,
+        /// Its own format.
+        found: &'static str,
+    },
+    /// This build cannot read the format.
+    #[error("`{path}`: this build has no {format} reader; build with `--features {feature}`")]
+    FeatureMissing {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+        /// Cargo feature that brings the reader.
+        feature: &'static str,
+    },
+    /// A range of rows that the files do not have.
+    #[error(
+        "rows {}..{} asked for, but the files hold rows 0..{n_rows}; choose a range within them",
+        .asked.start, .asked.end
+    )]
+    Rows {
+        /// The rows asked for.
+        asked: Range<u64>,
+        /// Rows in all files.
+        n_rows: u64,
+    },
+    /// The bytes do not follow their format: damaged, cut short, or of an unsupported variety.
+    #[error(
+        "{file}: expected readable {what}, found: {reason}; the file may be damaged or cut short, fetch it again"
+    )]
+    Damaged {
+        /// File name.
+        file: String,
+        /// Part of the file.
+        what: String,
+        /// What the format's library says.
+        reason: String,
+    },
+    /// Columns or data sets without which there are no events.
+    #[error("{file}: expected {what} {missing}, not found; is this the right kind of file?")]
+    Missing {
+        /// File name.
+        file: String,
+        /// Kind of thing, plural.
+        what: &'static str,
+        /// Names, comma-separated.
+        missing: String,
+    },
+    /// A column or data set of a type or shape that cannot be meant.
+    #[error(
+        "{file}: {column}: expected {expected}, found {found}; rewrite the file with that type"
+    )]
+    Type {
+        /// File name.
+        file: String,
+        /// Column or data set.
+        column: String,
+        /// Types that are read.
+        expected: &'static str,
+        /// Type in the file.
+        found: String,
+    },
+    /// Columns of one file have different numbers of rows.
+    #[error(
+        "{file}: {column}: expected {expected} rows like the rest, found {found}; the file is damaged"
+    )]
+    ColumnLength {
+        /// File name.
+        file: String,
+        /// Column or data set.
+        column: String,
+        /// Rows of the file.
+        expected: u64,
+        /// Rows of the column.
+        found: u64,
+    },
+    /// A value that the field cannot hold.
+    #[error(
+        "{file}: row {row}, {column}: expected {expected}, found {found}; exclude the row with a \
+         row range or correct the file"
+    )]
+    Value {
+        /// File name.
+        file: String,
+        /// Row, from 0 within the file.
+        row: u64,
+        /// Column, or data set and slot.
+        column: String,
+        /// What the field holds.
+        expected: String,
+        /// The value.
+        found: String,
+    },
+    /// Lists of one collection that describe different numbers of objects.
+    #[error(
+        "{file}: row {row}: expected {expected} entries in {column} as in {reference}, found \
+         {found}; the file is damaged"
+    )]
+    ListLength {
+        /// File name.
+        file: String,
+        /// Row, from 0 within the file.
+        row: u64,
+        /// Column that differs.
+        column: &'static str,
+        /// Column that it is compared with.
+        reference: &'static str,
+        /// Entries of the reference.
+        expected: usize,
+        /// Entries of the column.
+        found: usize,
+    },
+    /// More objects than a crossing can have.
+    #[error(
+        "{file}: row {row}: expected at most {capacity} {collection} objects, found {found}; these \
+         are not Level-1 objects of one crossing"
+    )]
+    Capacity {
+        /// File name.
+        file: String,
+        /// Row, from 0 within the file.
+        row: u64,
+        /// Name of the collection.
+        collection: &'static str,
+        /// Most objects there can be.
+        capacity: usize,
+        /// Objects there are.
+        found: usize,
+    },
+    /// Recorded events (with crossing numbers) and simulated ones (without) in one import.
+    #[error(
+        "{file}: row {row}: expected {expected} crossing numbers as in the rows before, found \
+         {found}; import data and simulation separately"
+    )]
+    MixedPlacement {
+        /// File name.
+        file: String,
+        /// Row, from 0 within the file.
+        row: u64,
+        /// `recorded` or `no`.
+        expected: &'static str,
+        /// `recorded` or `no`.
+        found: &'static str,
+    },
+    /// Events without crossing numbers were to keep them.
+    #[error(
+        "event {event} of the import: expected a crossing number within 1..=3564 to keep, found \
+         {bx}; place simulated events by a filling scheme"
+    )]
+    NotPlaced {
+        /// Event, from 0 in file order.
+        event: u64,
+        /// Its crossing number.
+        bx: i16,
+    },
+    /// The filling scheme ran out of orbits.
+    #[error(
+        "event {event} of the import: expected an orbit up to 4294967295, found {orbit}; import \
+         fewer rows or begin at an earlier orbit"
+    )]
+    OrbitRange {
+        /// Event, from 0 in file order.
+        event: u64,
+        /// Orbit that it would get.
+        orbit: u64,
+    },
+    /// A chunk that does not hold together, as no importer makes it.
+    #[error("chunk of events: {0}; report this as a mistake in the importer")]
+    Chunk(BlockError),
+    /// A number that has to be positive is zero.
+    #[error("expected {option} of at least 1, found 0")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+    },
+}
+
+impl ImportError {
+    /// For `map_err` around file operations.
+    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| ImportError::Io { path, action, source }
+    }
+}
