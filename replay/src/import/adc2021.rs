@@ -12,6 +12,8 @@
 
 mod encode;
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -177,3 +177,78 @@ pub(super) fn sources(spans: &[Span]) -> Result<Vec<SourceFile>, ImportError> {
     let source = |s: &Span| SourceFile::of(&s.path, s.rows.start, s.rows.end - s.rows.start);
     spans.iter().map(source).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sniffed(bytes: &[u8]) -> Result<Format, ImportError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("misleading.txt");
+        std::fs::write(&path, bytes).unwrap();
+        sniff(&path)
+    }
+
+    #[test]
+    fn formats_are_recognised_by_content_not_by_name() {
+        assert_eq!(sniffed(b"PAR1....").unwrap(), Format::Parquet);
+        assert_eq!(sniffed(b"\x89HDF\r\n\x1a\n....").unwrap(), Format::Hdf5);
+        let mut with_user_block = vec![b'x'; 512];
+        with_user_block.extend_from_slice(HDF5_MAGIC);
+        assert_eq!(sniffed(&with_user_block).unwrap(), Format::Hdf5);
+    }
+
+    #[test]
+    fn other_files_folders_and_nothing_are_refused_with_the_reason() {
+        assert!(matches!(sniffed(b""), Err(ImportError::Empty { .. })));
+        let error = sniffed(b"root\n").unwrap_err().to_string();
+        assert!(error.contains("misleading.txt") && error.contains(r"`root\n`"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(sniff(folder.path()), Err(ImportError::Folder { .. })));
+        let nowhere = folder.path().join("nowhere");
+        assert!(matches!(sniff(&nowhere), Err(ImportError::Io { .. })));
+        assert!(matches!(common_format(&[]), Err(ImportError::NoFiles)));
+    }
+
+    #[test]
+    fn files_of_different_formats_are_not_one_stream() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [folder.path().join("a"), folder.path().join("b")];
+        std::fs::write(&paths[0], PARQUET_MAGIC).unwrap();
+        std::fs::write(&paths[1], HDF5_MAGIC).unwrap();
+        let error = common_format(&paths).unwrap_err();
+        assert!(matches!(error, ImportError::MixedFormats { .. }), "{error}");
+    }
+
+    #[test]
+    fn provenance_is_the_checksum_of_the_whole_file_under_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let content: Vec<u8> = (0..CHECKSUM_PIECE_BYTES + 5).map(|i| i as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let source = SourceFile::of(&path, 3, 4).unwrap();
+        let expected = SourceFile {
+            name: "a.parquet".into(),
+            bytes: content.len() as u64,
+            xxh3: xxhash_rust::xxh3::xxh3_64(&content),
+            first_row: 3,
+            n_rows: 4,
+        };
+        assert_eq!(source, expected);
+    }
+
+    #[cfg(any(feature = "parquet", feature = "hdf5"))]
+    #[test]
+    fn row_ranges_are_cut_from_files_laid_end_to_end() {
+        let files = [("a".into(), 3), ("b".into(), 0), ("c".into(), 5)];
+        let cut = |asked: Option<std::ops::Range<u64>>| -> Vec<(String, std::ops::Range<u64>)> {
+            let spans = spans(&files, asked.as_ref()).unwrap();
+            spans.into_iter().map(|span| (name_of(&span.path), span.rows)).collect()
+        };
+        assert_eq!(cut(None), [("a".into(), 0..3), ("c".into(), 0..5)]);
+        assert_eq!(cut(Some(2..4)), [("a".into(), 2..3), ("c".into(), 0..1)]);
+        assert_eq!(cut(Some(3..8)), [("c".into(), 0..5)]);
+        assert!(cut(Some(8..8)).is_empty());
+        assert!(matches!(spans(&files, Some(&(0..9))), Err(ImportError::Rows { n_rows: 8, .. })));
+    }
+}

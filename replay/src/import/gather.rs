@@ -67,3 +67,43 @@ fn entry_range(block: &Block, collection: Collection, events: Range<usize>) -> R
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ColumnSet;
+
+    fn block(columns: ColumnSet, jets: &[&[i16]]) -> Block {
+        let mut block = Block::new(columns);
+        for (i, pts) in jets.iter().enumerate() {
+            block.get_mut::<u32>(Column::Orbit).push(1);
+            block.get_mut::<i16>(Column::Bx).push(i as i16 + 1);
+            block.get_mut::<u8>(Column::JetN).push(pts.len() as u8);
+            for column in [Column::MuonN, Column::EGammaN, Column::TauN] {
+                block.get_mut::<u8>(column).push(0);
+            }
+            block.get_mut::<i16>(Column::JetPt).extend_from_slice(pts);
+        }
+        block.index_objects().unwrap();
+        block
+    }
+
+    #[test]
+    fn events_of_several_sources_come_in_the_order_picked_with_their_objects() {
+        let columns = ColumnSet::EMPTY.with(Column::JetPt);
+        let a = block(columns, &[&[9, 8], &[], &[7]]);
+        let b = block(columns, &[&[6], &[5, 4]]);
+        let mut picks = Vec::new();
+        for (source, index) in [(1, 1), (0, 0), (0, 1), (0, 2), (1, 0)] {
+            pick(&mut picks, source, index);
+        }
+        assert_eq!(picks.len(), 3, "neighbours are joined");
+        let mut to = Block::new(columns.with(Column::Lumi));
+        append(&mut to, &[&a, &b], &picks);
+        to.index_objects().unwrap();
+        to.check_shape().unwrap();
+        assert_eq!(to.get::<u8>(Column::JetN), [2, 2, 0, 1, 1]);
+        assert_eq!(to.get::<i16>(Column::JetPt), [5, 4, 9, 8, 7, 6]);
+        assert_eq!(to.get::<u32>(Column::Lumi), [0; 5], "what a source lacks is zero");
+    }
+}

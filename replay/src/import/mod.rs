@@ -17,6 +17,8 @@ pub mod adc2021;
 mod error;
 mod files;
 mod gather;
+#[cfg(any(feature = "parquet", feature = "hdf5"))]
+mod guard;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod place;
@@ -141,4 +143,27 @@ fn open_hdf5(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Impor
 fn open_hdf5(paths: &[PathBuf], _: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
     let path = paths[0].clone();
     Err(ImportError::FeatureMissing { path, format: "HDF5", feature: "hdf5" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_known_format_goes_to_its_importer_or_names_the_missing_feature() {
+        let folder = tempfile::tempdir().unwrap();
+        for (magic, built) in [
+            (&b"PAR1"[..], cfg!(feature = "parquet")),
+            (&b"\x89HDF\r\n\x1a\n"[..], cfg!(feature = "hdf5")),
+        ] {
+            let path = folder.path().join("magic and nothing else");
+            std::fs::write(&path, magic).unwrap();
+            match open(&[path], &ImportOptions::default()).err().unwrap() {
+                ImportError::Damaged { .. } => assert!(built),
+                ImportError::FeatureMissing { .. } => assert!(!built),
+                other => panic!("{other}"),
+            }
+        }
+        assert!(matches!(open(&[], &ImportOptions::default()), Err(ImportError::NoFiles)));
+    }
 }

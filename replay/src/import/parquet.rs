@@ -14,6 +14,10 @@ mod assemble;
 mod branch;
 mod file;
 mod leaf;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ use rust_hdf5::{DatatypeMessage, H5Dataset, H5File, H5FileOptions, Hdf5Error};
 use super::kinematics;
 use crate::event::{Column, ColumnSet};
 use crate::import::files::name_of;
+use crate::import::guard::caught;
 use crate::import::{CHUNK_EVENTS, ImportError};
 
 /// Slots of one event: MET, 4 e/gammas, 4 muons, 10 jets.
@@ -86,11 +87,10 @@ impl OpenFile {
     pub(super) fn open(path: &Path, columns: ColumnSet) -> Result<OpenFile, ImportError> {
         let name = name_of(path);
         // A file on read-only or network storage may refuse locks; reading needs none.
-        let file = H5FileOptions::new()
-            .best_effort_locking()
-            .open(path)
+        let open = || H5FileOptions::new().best_effort_locking().open(path);
+        let file = caught(open, Hdf5Error::InvalidState)
             .map_err(|error| damaged(&name, "HDF5 structure", &error))?;
-        let particles = match file.dataset(PARTICLES) {
+        let particles = match caught(|| file.dataset(PARTICLES), Hdf5Error::InvalidState) {
             Err(Hdf5Error::NotFound(_)) => {
                 let (what, missing) = ("data set", PARTICLES.into());
                 return Err(ImportError::Missing { file: name, what, missing });
@@ -174,34 +174,37 @@ impl OpenFile {
         let aligned = start / step * step;
         let n_chunks = (CHUNK_EVENTS as u64 / step).max(1);
         let end = (aligned + n_chunks * step).min(self.rows.end);
-        let (first, n_rows) = (start as usize, (end - start) as usize);
-        let slice = &mut self.slice;
-        let n_values = n_rows * VALUES_PER_EVENT;
-        let from = [first, 0, 0];
-        let counts = [n_rows, SLOTS, FEATURES];
-        let read = if self.particles_are_f32 {
-            slice.scratch.resize(n_values, 0.0);
-            self.particles.read_slice_into(&mut slice.scratch, &from, &counts).map(|()| {
-                slice.particles.clear();
-                slice.particles.extend(slice.scratch.iter().map(|&x| f64::from(x)));
-            })
-        } else {
-            slice.particles.resize(n_values, 0.0);
-            self.particles.read_slice_into(&mut slice.particles, &from, &counts)
-        };
+        let n_rows = (end - start) as usize;
         let located = |what: &str, error| {
             damaged(&self.name, &format!("{what} in rows {start}..{end}"), &error)
         };
+        let from = [start as usize, 0, 0];
+        let counts = [n_rows, SLOTS, FEATURES];
+        let slice = &mut self.slice;
+        let particles = &self.particles;
+        let read = if self.particles_are_f32 {
+            slice.scratch.resize(n_rows * VALUES_PER_EVENT, 0.0);
+            let to = &mut slice.scratch;
+            caught(|| particles.read_slice_into(to, &from, &counts), Hdf5Error::InvalidState)
+        } else {
+            slice.particles.resize(n_rows * VALUES_PER_EVENT, 0.0);
+            let to = &mut slice.particles;
+            caught(|| particles.read_slice_into(to, &from, &counts), Hdf5Error::InvalidState)
+        };
         read.map_err(|error| located(PARTICLES, error))?;
+        if self.particles_are_f32 {
+            slice.particles.clear();
+            slice.particles.extend(slice.scratch.iter().map(|&x| f64::from(x)));
+        }
+        let integers = |set: &H5Dataset| {
+            let read = || set.read_numeric_slice_as::<i64>(&from[..1], &counts[..1]);
+            caught(read, Hdf5Error::InvalidState)
+        };
         if let Some(set) = &self.event_number {
-            slice.event_numbers = set
-                .read_numeric_slice_as::<i64>(&[first], &[n_rows])
-                .map_err(|error| located(EVENT_NUMBER, error))?;
+            slice.event_numbers = integers(set).map_err(|error| located(EVENT_NUMBER, error))?;
         }
         if let Some(set) = &self.pile_up {
-            let values = set
-                .read_numeric_slice_as::<i64>(&[first], &[n_rows])
-                .map_err(|error| located(PILE_UP, error))?;
+            let values = integers(set).map_err(|error| located(PILE_UP, error))?;
             slice.pile_up.clear();
             slice.pile_up.extend(values.iter().map(|&n| n as f32));
         }
@@ -220,7 +223,9 @@ fn is_f32(set: &H5Dataset, file: &str) -> Result<bool, ImportError> {
 
 /// Rows of one storage chunk; 1 where storage is not chunked.
 fn chunk_rows(set: &H5Dataset, n_rows: usize, file: &str) -> Result<u64, ImportError> {
-    let stated = set.chunk_dims().and_then(|dims| dims.first().copied()).unwrap_or(1);
+    let dims = caught(|| Ok(set.chunk_dims()), Hdf5Error::InvalidState)
+        .map_err(|error| damaged(file, PARTICLES, &error))?;
+    let stated = dims.and_then(|dims| dims.first().copied()).unwrap_or(1);
     let rows = stated.clamp(1, n_rows.max(1));
     if rows > CHUNK_ROWS_MAX {
         let expected = "storage chunks of at most 2097152 rows";
@@ -240,7 +245,7 @@ fn optional(
     if !wanted {
         return Ok(None);
     }
-    let set = match file.dataset(set_name) {
+    let set = match caught(|| file.dataset(set_name), Hdf5Error::InvalidState) {
         Err(Hdf5Error::NotFound(_)) => return Ok(None),
         other => other.map_err(|error| damaged(name, set_name, &error))?,
     };

@@ -140,7 +140,7 @@ impl Assembler {
         };
         let leaves: Vec<&Leaf> =
             file.leaves.iter().filter(|leaf| leaf.branch.collection() == collection).collect();
-        check_lengths(file, pt, &leaves, &self.rows)?;
+        check_lengths(file, pt, &leaves)?;
         self.select_objects(file, pt, collection, chunk.events.get_mut::<u8>(count))?;
         let mut copy = Copier { file, saturated: &self.saturated, clamped: 0 };
         for leaf in leaves {
@@ -212,26 +212,22 @@ fn check_scalars(file: &OpenFile, n_rows: usize) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// All branches of a collection list the same number of objects.
-fn check_lengths(
-    file: &OpenFile,
-    reference: &Leaf,
-    leaves: &[&Leaf],
-    rows: &[u32],
-) -> Result<(), ImportError> {
-    for leaf in leaves.iter().filter(|leaf| leaf.offsets != reference.offsets) {
-        let differs =
-            |row: &&u32| leaf.n_entries(**row as usize) != reference.n_entries(**row as usize);
-        if let Some(&row) = rows.iter().find(differs) {
-            return Err(ImportError::ListLength {
-                file: file.name.clone(),
-                row: file.piece.start + u64::from(row),
-                column: leaf.branch.name,
-                reference: reference.branch.name,
-                expected: reference.n_entries(row as usize),
-                found: leaf.n_entries(row as usize),
-            });
-        }
+/// All branches of a collection list the same number of objects, in dropped rows too: entries
+/// are found by their place.
+fn check_lengths(file: &OpenFile, reference: &Leaf, leaves: &[&Leaf]) -> Result<(), ImportError> {
+    for leaf in leaves {
+        let pairs = leaf.offsets.iter().zip(&reference.offsets);
+        let Some(row) = pairs.skip(1).position(|(found, expected)| found != expected) else {
+            continue;
+        };
+        return Err(ImportError::ListLength {
+            file: file.name.clone(),
+            row: file.piece.start + row as u64,
+            column: leaf.branch.name,
+            reference: reference.branch.name,
+            expected: reference.n_entries(row),
+            found: leaf.n_entries(row),
+        });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
+use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::branch::{BRANCHES, Branch, Field};
@@ -14,6 +15,7 @@ use super::leaf::{Leaf, LeafError};
 use crate::event::{Column, ColumnSet};
 use crate::import::ImportError;
 use crate::import::files::name_of;
+use crate::import::guard::caught;
 
 /// Columns that are read even if no block holds them.
 fn always_read(field: Field) -> bool {
@@ -39,11 +41,10 @@ impl OpenFile {
     pub(super) fn open(path: &Path, columns: ColumnSet) -> Result<OpenFile, ImportError> {
         let name = name_of(path);
         let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
-        let reader = SerializedFileReader::new(file).map_err(|error| ImportError::Damaged {
-            file: name.clone(),
-            what: "parquet footer".into(),
-            reason: error.to_string(),
-        })?;
+        let reader = caught(|| SerializedFileReader::new(file), ParquetError::General)
+            .map_err(|error| damaged(&name, "parquet footer".into(), &error))?;
+        let bytes = path.metadata().map_err(ImportError::io(path, "open it"))?.len();
+        check_places(&reader, bytes, &name)?;
         let leaves = leaves(&reader, columns, &name)?;
         let n_rows = n_rows(&reader, &name)?;
         let rows = 0..n_rows;
@@ -114,18 +115,16 @@ impl OpenFile {
     }
 
     fn enter_group(&mut self) -> Result<(), ImportError> {
-        let group = self.reader.get_row_group(self.next_group).map_err(|error| {
-            let what = format!("row group {}", self.next_group);
-            ImportError::Damaged { file: self.name.clone(), what, reason: error.to_string() }
-        })?;
+        let index = self.next_group;
+        let group = caught(|| self.reader.get_row_group(index), ParquetError::General)
+            .map_err(|error| damaged(&self.name, format!("row group {index}"), &error))?;
         for leaf in &mut self.leaves {
-            let column = group.get_column_reader(leaf.index()).map_err(|error| {
-                let what = format!("{} in row group {}", leaf.branch.name, self.next_group);
-                ImportError::Damaged { file: self.name.clone(), what, reason: error.to_string() }
-            })?;
-            leaf.enter(column);
+            let column = caught(|| group.get_column_reader(leaf.index()), ParquetError::General);
+            leaf.enter(column.map_err(|error| {
+                damaged(&self.name, format!("{} in row group {index}", leaf.branch.name), &error)
+            })?);
         }
-        self.left_in_group = self.group_rows(self.next_group);
+        self.left_in_group = self.group_rows(index);
         self.next_group += 1;
         Ok(())
     }
@@ -143,13 +142,15 @@ impl OpenFile {
     }
 }
 
+fn damaged(file: &str, what: String, error: &ParquetError) -> ImportError {
+    ImportError::Damaged { file: file.into(), what, reason: error.to_string() }
+}
+
 fn located(error: LeafError, file: &str, branch: &Branch, piece: &Range<u64>) -> ImportError {
     let file = file.to_owned();
     let what = || format!("{} in rows {}..{}", branch.name, piece.start, piece.end);
     match error {
-        LeafError::Parquet(error) => {
-            ImportError::Damaged { file, what: what(), reason: error.to_string() }
-        }
+        LeafError::Parquet(error) => damaged(&file, what(), &error),
         LeafError::Levels => {
             let reason = "lists and values that do not belong together".into();
             ImportError::Damaged { file, what: what(), reason }
@@ -201,6 +202,31 @@ fn leaves(
         }
     }
     Ok(leaves)
+}
+
+/// Every column's part of every row group lies within the file. The library takes that for
+/// granted and panics otherwise.
+fn check_places(
+    reader: &SerializedFileReader<File>,
+    bytes: u64,
+    file: &str,
+) -> Result<(), ImportError> {
+    for (index, group) in reader.metadata().row_groups().iter().enumerate() {
+        for column in group.columns() {
+            let data = column.data_page_offset();
+            let begin = column.dictionary_page_offset().unwrap_or(data);
+            let (begin, size) = (u64::try_from(begin), u64::try_from(column.compressed_size()));
+            let end = begin.ok().zip(size.ok()).and_then(|(begin, size)| begin.checked_add(size));
+            if data < 0 || end.is_none_or(|end| end > bytes) {
+                return Err(ImportError::Damaged {
+                    file: file.into(),
+                    what: format!("{} in row group {index}", column.column_path()),
+                    reason: "a place outside the file".into(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Rows of all row groups, which the footer has to agree with.

@@ -15,6 +15,7 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use super::branch::{Accepts, Branch};
 use crate::import::ImportError;
+use crate::import::guard::caught;
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Leaf {
     /// Passes over rows.
     pub(super) fn skip(&mut self, n_rows: usize) -> Result<(), LeafError> {
         use ColumnReader as C;
-        let skipped = match &mut self.reader {
+        let skip = || match &mut self.reader {
             Some(C::BoolColumnReader(r)) => r.skip_records(n_rows),
             Some(C::Int32ColumnReader(r)) => r.skip_records(n_rows),
             Some(C::Int64ColumnReader(r)) => r.skip_records(n_rows),
@@ -124,7 +125,7 @@ impl Leaf {
             Some(C::DoubleColumnReader(r)) => r.skip_records(n_rows),
             _ => Ok(0),
         };
-        let found = skipped.map_err(LeafError::Parquet)?;
+        let found = caught(skip, ParquetError::General).map_err(LeafError::Parquet)?;
         if found == n_rows { Ok(()) } else { Err(LeafError::Rows { found }) }
     }
 
@@ -214,9 +215,8 @@ fn values<T: DataType>(
     definition.clear();
     repetition.clear();
     values.clear();
-    let (found, ..) = reader
-        .read_records(n_rows, Some(definition), Some(repetition), values)
-        .map_err(LeafError::Parquet)?;
+    let read = || reader.read_records(n_rows, Some(definition), Some(repetition), values);
+    let (found, ..) = caught(read, ParquetError::General).map_err(LeafError::Parquet)?;
     if found == n_rows { Ok(()) } else { Err(LeafError::Rows { found }) }
 }
 
@@ -250,10 +250,12 @@ fn accepts(accepts: Accepts, number: Number) -> bool {
 }
 
 fn wrong_type(branch: &Branch, descriptor: &ColumnDescriptor, file: &str) -> ImportError {
-    let kind = match descriptor.logical_type_ref() {
-        Some(logical) => format!("{:?} as {}", logical, descriptor.physical_type()),
-        None => format!("{}", descriptor.physical_type()),
-    };
+    let mut kind = descriptor.physical_type().to_string();
+    if descriptor.converted_type() != ConvertedType::NONE {
+        kind += &format!(" ({})", descriptor.converted_type());
+    } else if let Some(logical) = descriptor.logical_type_ref() {
+        kind += &format!(" ({logical:?})");
+    }
     let lists = "list of ".repeat(usize::try_from(descriptor.max_rep_level()).unwrap_or(0));
     ImportError::Type {
         file: file.into(),

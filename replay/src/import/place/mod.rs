@@ -11,6 +11,8 @@
 mod fill;
 mod keep;
 mod spill;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
