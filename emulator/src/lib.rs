@@ -1,1 +1,22 @@
-//! x
+//! The trigger itself: replays a stream against the clock, scores, decides, measures.
+//!
+//! [`config`] checks what is asked for, [`pipeline`] runs it: [`reader`] on core 0 fills batches
+//! ahead of the clock, [`worker`]s score and decide them when they are due, [`collector`] takes
+//! them back in order and feeds the [`sink`]s. [`trigger`] is the decision itself. The commands
+//! are in [`cli`].
+
+pub mod affinity;
+pub mod batch;
+pub mod calibrate;
+pub mod cli;
+pub mod clock;
+pub mod collector;
+pub mod config;
+pub mod counters;
+pub mod latency;
+pub mod pipeline;
+pub mod reader;
+pub mod ring;
+pub mod sink;
+pub mod trigger;
+pub mod worker;

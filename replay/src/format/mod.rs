@@ -25,7 +25,7 @@ pub use header::{
     ColumnRecord, IndexEntry, LineRecord, Provenance, SampleKind, SchemeRecord, SourceRecord,
     StreamHeader, StreamIndex,
 };
-pub use writer::{StreamWriter, WriteError, WriteSummary};
+pub use writer::{StreamWriter, WriteError, WriteSummary, temporary_name};
 
 /// First bytes of every stream file; the line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"\x89S40\r\n\x1a\n";

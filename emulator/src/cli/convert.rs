@@ -1,0 +1,266 @@
+//! `scout40 convert`: the field's formats to `.s40`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use scout40_replay::event::{Block, ColumnSet, Group};
+use scout40_replay::format::{
+    Compression, Provenance, SampleKind, SchemeRecord, SourceRecord, StreamHeader, StreamWriter,
+    WriteError, WriteSummary,
+};
+use scout40_replay::import::{
+    self, Chunk, ImportError, ImportOptions, Importer, Place, PlaceCounts, PlaceOptions, Placer,
+};
+
+use super::output::{grouped, print, progress_bar, refuse_overwrite};
+use super::{UsageError, parse};
+use crate::config::SchemeChoice;
+
+/// Converts files of the field's formats to one stream file.
+///
+/// Formats are recognised by content: parquet in the schema of the public CERN set
+/// `anomaly_detection_cmsl1t`, and HDF5 in that of ADC2021.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  scout40 convert train-*.parquet zb.s40 --place fill --kind zero-bias
+  scout40 convert ZB_run398183/*.parquet data.s40 --place keep --kind data
+  scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet")]
+pub struct ConvertArgs {
+    /// Input files in order, then the stream file to write
+    #[arg(required = true, num_args = 2.., value_name = "IN... OUT")]
+    files: Vec<PathBuf>,
+    /// Where events go: `keep` their recorded crossings (sorted, duplicates dropped), or `fill`
+    /// consecutive colliding slots; default: `keep` if the files know crossings, else `fill`
+    #[arg(long)]
+    place: Option<PlaceArg>,
+    /// With `--place fill`: `lhc`, `all`, `single` or a TOML file
+    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
+    filling_scheme: SchemeChoice,
+    /// With `--place fill`: run number of all events
+    #[arg(long, default_value_t = 1)]
+    run: u32,
+    /// With `--place fill`: first orbit
+    #[arg(long, default_value_t = 1)]
+    first_orbit: u32,
+    /// Rows of all inputs laid end to end, such as `0..800000`
+    #[arg(long, value_parser = parse::rows)]
+    rows: Option<std::ops::Range<u64>>,
+    /// Keep rows that the standard preprocessing removes as saturated; values are clamped
+    #[arg(long)]
+    keep_saturated: bool,
+    /// Only these column groups, such as `met,muon,egamma,jet`; default: all that there are
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,...")]
+    groups: Option<Vec<String>>,
+    /// `fast` for replays at line rate, `small` for keeping
+    #[arg(long, default_value = "fast")]
+    compression: CompressionArg,
+    /// Orbits per block with `--place fill`
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    orbits_per_block: u32,
+    /// What the events are
+    #[arg(long, default_value = "zero-bias")]
+    kind: KindArg,
+    /// Name of the sample; default: the name of the output file
+    #[arg(long)]
+    name: Option<String>,
+    /// Overwrite the output
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum PlaceArg {
+    Keep,
+    Fill,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum CompressionArg {
+    Fast,
+    Small,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum KindArg {
+    Data,
+    ZeroBias,
+    Signal,
+}
+
+/// An import or a write that failed.
+#[derive(Debug, thiserror::Error)]
+enum ConvertError {
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+pub fn run(args: &ConvertArgs) -> Result<()> {
+    let (output, inputs) = args.files.split_last().expect("clap asks for two");
+    refuse_overwrite(output, args.force)?;
+    let options = ImportOptions { rows: args.rows.clone(), keep_saturated: args.keep_saturated };
+    let mut importer = import::open(inputs, &options)?;
+    let columns = selected_columns(args.groups.as_deref(), importer.columns())?;
+    let (place, scheme) = place(args, importer.as_ref())?;
+    let folder = output.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut place_options = PlaceOptions::new(folder.unwrap_or(Path::new(".")).into());
+    place_options.orbits_per_block = args.orbits_per_block;
+    let placer = Placer::new(place, columns, &place_options)?;
+    let header = header(args, output, placer.columns(), importer.as_ref(), scheme);
+    let compression = match args.compression {
+        CompressionArg::Fast => Compression::Fast,
+        CompressionArg::Small => Compression::Small,
+    };
+    let mut writer = StreamWriter::create(output, &header, compression)?;
+    let counts = copy(importer.as_mut(), placer, columns, &mut writer)?;
+    if counts.placed == 0 {
+        eprintln!("warning: no event was written");
+    }
+    let summary = writer.finish()?;
+    print(&report(output, importer.as_ref(), &counts, &summary))
+}
+
+/// The columns of the groups that were asked for, among those that there are.
+fn selected_columns(groups: Option<&[String]>, available: ColumnSet) -> Result<ColumnSet> {
+    let Some(names) = groups else { return Ok(available) };
+    let mut set = ColumnSet::EMPTY;
+    for name in names {
+        let Some(group) = Group::ALL.into_iter().find(|group| group.name() == name) else {
+            let known: Vec<&str> = Group::ALL.iter().map(|group| group.name()).collect();
+            let text = format!("expected column groups among {}, found `{name}`", known.join(", "));
+            return Err(UsageError(text).into());
+        };
+        let columns = group.columns().intersection(available);
+        if columns.is_empty() && !ColumnSet::skeleton().contains_all(group.columns()) {
+            bail!("the inputs have no columns of group `{name}`");
+        }
+        set = set.union(columns);
+    }
+    Ok(set)
+}
+
+fn place(args: &ConvertArgs, importer: &dyn Importer) -> Result<(Place, Option<SchemeRecord>)> {
+    let how = match (args.place, importer.placed()) {
+        (Some(how), _) => how,
+        (None, true) => PlaceArg::Keep,
+        (None, false) => PlaceArg::Fill,
+    };
+    if how == PlaceArg::Keep {
+        if !importer.placed() {
+            bail!(
+                "the inputs know no crossings, so there is nothing to keep\n\
+                 hint: `--place fill` puts the events onto a filling scheme"
+            );
+        }
+        return Ok((Place::Keep, None));
+    }
+    let Some(scheme) = args.filling_scheme.load()? else {
+        let text = "`--filling-scheme recorded` makes no sense with `--place fill`\n\
+                    hint: `--place keep` keeps the recorded crossings";
+        return Err(UsageError(text.into()).into());
+    };
+    let record = SchemeRecord { name: scheme.name().into(), ranges: scheme.ranges() };
+    let (run, first_orbit) = (args.run, args.first_orbit);
+    Ok((Place::Fill { scheme, run, first_orbit }, Some(record)))
+}
+
+fn header(
+    args: &ConvertArgs,
+    output: &Path,
+    columns: ColumnSet,
+    importer: &dyn Importer,
+    filling_scheme: Option<SchemeRecord>,
+) -> StreamHeader {
+    let kind = match args.kind {
+        KindArg::Data => SampleKind::Data,
+        KindArg::ZeroBias => SampleKind::ZeroBias,
+        KindArg::Signal => SampleKind::Signal,
+    };
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut header = StreamHeader::new(kind, args.name.as_ref().unwrap_or(&stem), columns);
+    let sources = importer.sources().iter().map(|source| SourceRecord {
+        name: source.name.clone(),
+        bytes: source.bytes,
+        xxh3: source.xxh3,
+        first_row: source.first_row,
+        n_rows: source.n_rows,
+    });
+    let settings = [
+        ("place", if filling_scheme.is_some() { "fill" } else { "keep" }.to_owned()),
+        ("keep_saturated", args.keep_saturated.to_string()),
+        ("orbits_per_block", args.orbits_per_block.to_string()),
+    ];
+    header.provenance = Provenance {
+        settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
+        sources: sources.collect(),
+        ..header.provenance
+    };
+    header.filling_scheme = filling_scheme;
+    header
+}
+
+fn copy(
+    importer: &mut dyn Importer,
+    mut placer: Placer,
+    columns: ColumnSet,
+    writer: &mut StreamWriter,
+) -> Result<PlaceCounts> {
+    let bar = progress_bar(importer.n_events(), "converting");
+    let mut chunk = Chunk::default();
+    let mut narrow = Chunk::default();
+    let drops_columns = columns != importer.columns();
+    let mut write = |block: &Block| writer.write(block).map_err(ConvertError::from);
+    while importer.next_chunk(&mut chunk)? {
+        bar.set_position(importer.tally().rows);
+        let chunk = if drops_columns {
+            narrow.reset(columns);
+            (0..chunk.events.len()).for_each(|i| narrow.events.push_event(&chunk.events, i));
+            narrow.runs.extend_from_slice(&chunk.runs);
+            &narrow
+        } else {
+            &chunk
+        };
+        placer.push(chunk, &mut write)?;
+    }
+    let counts = placer.finish(&mut write).context("while placing the last events")?;
+    bar.finish_and_clear();
+    Ok(counts)
+}
+
+fn report(
+    output: &Path,
+    importer: &dyn Importer,
+    counts: &PlaceCounts,
+    summary: &WriteSummary,
+) -> String {
+    let tally = importer.tally();
+    let n = summary.index.n_crossings;
+    let per_event = |bytes: u64| bytes as f64 / n.max(1) as f64;
+    let mut text = format!(
+        "{}: {} events in {} blocks, {} bytes, {:.1} per event\n",
+        output.display(),
+        grouped(n),
+        summary.index.blocks.len(),
+        grouped(summary.bytes),
+        per_event(summary.bytes)
+    );
+    for (group, bytes) in &summary.group_bytes {
+        text += &format!("  {:<14} {:>7.2} bytes per event\n", group.name(), per_event(*bytes));
+    }
+    text += &format!("rows read        {:>13}\n", grouped(tally.rows));
+    for (n, what) in [
+        (tally.dropped_saturated, "saturated rows dropped"),
+        (tally.clamped, "values clamped to their field"),
+        (tally.empty_objects, "objects of pT 0 skipped"),
+        (tally.resorted_lists, "lists of objects sorted by pT"),
+        (counts.duplicates, "duplicate crossings dropped"),
+    ] {
+        if n > 0 {
+            text += &format!("                 {:>13} {what}\n", grouped(n));
+        }
+    }
+    text
+}

@@ -1,0 +1,261 @@
+//! `scout40 inspect`: what is in a stream or a model file.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use scout40_models::Model;
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
+use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
+use scout40_replay::units;
+
+use super::output::{grouped, print};
+
+/// Shows what is in a stream file (header, counts, first events) or a model file.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  scout40 inspect zb.s40 --events 3\n  scout40 inspect forest.model"
+)]
+pub struct InspectArgs {
+    /// A stream or a model
+    file: PathBuf,
+    /// Number of events to show
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    events: usize,
+    /// Show hardware integers instead of physical units
+    #[arg(long)]
+    hardware: bool,
+}
+
+/// Whether a file begins like a model file.
+pub fn is_model(path: &Path) -> bool {
+    use std::io::Read;
+    let mut magic = [0; 8];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == scout40_models::file::MAGIC
+}
+
+pub fn run(args: &InspectArgs) -> Result<()> {
+    if is_model(&args.file) {
+        return print(&model_text(&Model::read(&args.file)?));
+    }
+    let mut source = FileSource::open(&args.file)?;
+    let mut text = stream_text(source.info());
+    let mut block = Block::default();
+    if args.events > 0
+        && let Delivery::Block = source.next_block(ColumnSet::ALL, &mut block)?
+    {
+        multiplicities(&mut text, &block);
+        events(&mut text, &block, args);
+    }
+    print(&text)
+}
+
+pub fn model_text(model: &Model) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_model(&mut text, model);
+    text
+}
+
+fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
+    let provenance = model.provenance();
+    let scorer = model.scorer();
+    let (low, high) = scorer.range();
+    let forest = model.describe();
+    writeln!(
+        out,
+        "model      isolation forest, {} trees, {} nodes ({} inner, {} leaves)",
+        forest.n_trees,
+        grouped(forest.n_nodes as u64),
+        grouped((forest.n_nodes - forest.n_leaves) as u64),
+        grouped(forest.n_leaves as u64)
+    )?;
+    writeln!(
+        out,
+        "           {} distinct splits, leaf depth {:.2} on average, {} at most",
+        grouped(forest.n_distinct_splits as u64),
+        forest.mean_depth,
+        forest.max_depth
+    )?;
+    writeln!(out, "digest     {:016x}", model.digest())?;
+    let (n, unused) = (model.spec().len(), forest.n_unused_features);
+    writeln!(out, "features   {} ({n} values, {unused} of them never looked at)", model.spec())?;
+    writeln!(
+        out,
+        "score      raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
+        scorer.fraction_bits(),
+        scorer.display(low),
+        scorer.display(high)
+    )?;
+    writeln!(out, "made by    {}, rng_seed {}", provenance.tool, provenance.rng_seed)?;
+    for (name, value) in &provenance.settings {
+        writeln!(out, "           {name} = {value}")?;
+    }
+    for input in &provenance.inputs {
+        writeln!(
+            out,
+            "trained on {} (digest {:016x}), rows {}..{}",
+            input.name,
+            input.digest,
+            input.first_row,
+            input.first_row + input.n_rows
+        )?;
+    }
+    Ok(())
+}
+
+fn stream_text(info: &StreamInfo) -> String {
+    let mut text = String::new();
+    let _ = write_stream(&mut text, info);
+    text
+}
+
+fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
+    let header = &info.header;
+    writeln!(out, "sample     {} ({})", header.sample, header.kind.name())?;
+    match &info.index {
+        Some(index) => {
+            let n = index.n_crossings;
+            writeln!(
+                out,
+                "crossings  {} in {} blocks, {} bytes ({:.1} per crossing)",
+                grouped(n),
+                index.blocks.len(),
+                grouped(info.bytes),
+                info.bytes as f64 / n.max(1) as f64
+            )?;
+            for collection in Collection::OBJECTS {
+                let objects = index.n_objects[collection as usize];
+                writeln!(
+                    out,
+                    "           {:>12} {} objects ({:.3} per crossing)",
+                    grouped(objects),
+                    collection.name(),
+                    objects as f64 / n.max(1) as f64
+                )?;
+            }
+            if let (Some(first), Some(last)) = (index.blocks.first(), index.blocks.last()) {
+                writeln!(
+                    out,
+                    "span       run {} orbit {} lumi {} .. run {} orbit {} lumi {}",
+                    first.run,
+                    first.first_orbit,
+                    first.first_lumi,
+                    last.run,
+                    last.last_orbit,
+                    last.last_lumi
+                )?;
+            }
+            writeln!(out, "digest     {:016x}", index.digest)?;
+        }
+        None => {
+            let problem = info.index_problem.as_ref().map_or(String::new(), ToString::to_string);
+            writeln!(out, "index      LOST ({problem}): readable up to the last whole block")?;
+        }
+    }
+    if let Some(scheme) = header.scheme() {
+        writeln!(
+            out,
+            "scheme     {}, {} colliding slots ({:.2} MHz)",
+            scheme.name(),
+            scheme.n_colliding(),
+            scheme.collision_rate_hz() / 1e6
+        )?;
+    }
+    writeln!(out, "columns    {}", info.columns.names())?;
+    for (number, process) in header.processes.iter().enumerate() {
+        writeln!(out, "process    {} {process}", number + 1)?;
+    }
+    for (bit, line) in header.lines.iter().enumerate() {
+        writeln!(out, "line       {bit} {}: {}", line.name, line.rule)?;
+    }
+    let provenance = &header.provenance;
+    writeln!(out, "made by    {}", provenance.tool)?;
+    for (name, value) in &provenance.settings {
+        writeln!(out, "           {name} = {}", value.trim_end().replace('\n', "; "))?;
+    }
+    for source in &provenance.sources {
+        writeln!(
+            out,
+            "from       {} ({} bytes, xxh3 {:016x}), rows {}..{}",
+            source.name,
+            grouped(source.bytes),
+            source.xxh3,
+            source.first_row,
+            source.first_row + source.n_rows
+        )?;
+    }
+    Ok(())
+}
+
+/// How often each multiplicity occurs in a block.
+fn multiplicities(out: &mut String, block: &Block) {
+    let _ = writeln!(out, "\nmultiplicity in the first block ({} crossings), %", block.len());
+    let most = Collection::OBJECTS.map(Collection::capacity).into_iter().max().unwrap_or(0);
+    let _ = write!(out, "{:<8}", "");
+    for n in 0..=most {
+        let _ = write!(out, "{n:>6}");
+    }
+    out.push('\n');
+    for collection in Collection::OBJECTS {
+        let Some(column) = collection.count_column() else { continue };
+        let counts = block.get::<u8>(column);
+        let _ = write!(out, "{:<8}", collection.name());
+        for n in 0..=collection.capacity() {
+            let share = counts.iter().filter(|&&count| usize::from(count) == n).count();
+            let _ = write!(out, "{:>6.1}", 100.0 * share as f64 / counts.len() as f64);
+        }
+        out.push('\n');
+    }
+}
+
+fn events(out: &mut String, block: &Block, args: &InspectArgs) {
+    let unit = if args.hardware { "hardware integers" } else { "pT in GeV, eta, phi in rad" };
+    let _ = writeln!(out, "\nfirst events ({unit})");
+    for i in 0..block.len().min(args.events) {
+        let event = block.event(i);
+        let _ = writeln!(out, "{}", event.id());
+        if block.columns().contains(Column::MetPt) {
+            let (pt, phi) = (event.value::<i16>(Column::MetPt), event.value::<i16>(Column::MetPhi));
+            let text = if args.hardware {
+                format!("{pt:>8} {:>8} {phi:>8}", "")
+            } else {
+                let (pt, phi) = (units::calo_pt_gev_from_hw(pt), units::calo_phi_rad_from_hw(phi));
+                format!("{pt:>8.1} {:>8} {phi:>8.3}", "")
+            };
+            let _ = writeln!(out, "  met      {text}");
+        }
+        for collection in Collection::OBJECTS {
+            objects(out, event, collection, args.hardware);
+        }
+        if block.columns().contains(Column::Score) {
+            let (score, lines) =
+                (event.value::<i32>(Column::Score), event.value::<u64>(Column::Lines));
+            let process = event.value::<u8>(Column::TruthProcess);
+            let _ = writeln!(out, "  score    raw {score}, lines {lines:#b}, process {process}");
+        }
+    }
+}
+
+fn objects(out: &mut String, event: EventRef<'_>, collection: Collection, hardware: bool) {
+    let Some([pt, eta, phi]) = collection.kinematics() else { return };
+    let (pts, etas, phis) =
+        (event.values::<i16>(pt), event.values::<i16>(eta), event.values::<i16>(phi));
+    let is_muon = collection == Collection::Muon;
+    for ((&pt, &eta), &phi) in pts.iter().zip(etas).zip(phis) {
+        let text = if hardware {
+            format!("{pt:>8} {eta:>8} {phi:>8}")
+        } else if is_muon {
+            let pt = units::muon_pt_gev_from_hw(pt);
+            let (eta, phi) = (units::muon_eta_from_hw(eta), units::muon_phi_rad_from_hw(phi));
+            format!("{pt:>8.1} {eta:>8.3} {phi:>8.3}")
+        } else {
+            let pt = units::calo_pt_gev_from_hw(pt);
+            let (eta, phi) = (units::calo_eta_from_hw(eta), units::calo_phi_rad_from_hw(phi));
+            format!("{pt:>8.1} {eta:>8.3} {phi:>8.3}")
+        };
+        let _ = writeln!(out, "  {:<8} {text}", collection.name());
+    }
+}

@@ -1,0 +1,76 @@
+//! Values of options: durations, rates, ranges.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use scout40_replay::pacing::frequency_hz;
+
+/// A duration with its unit: `10s`, `500ms`, `12.8us`, `100ns`, `2min`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let expected =
+        || format!("expected a duration such as `10s`, `5ms` or `12.8us`, found `{text}`");
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(split);
+    let seconds_per_unit = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(expected()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| expected())?;
+    let seconds = number * seconds_per_unit;
+    // A year is longer than any run, and far below what a count of ps holds.
+    if (0.0..=3.2e7).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(expected())
+    }
+}
+
+/// A frequency above zero, in Hz.
+pub fn frequency(text: &str) -> Result<f64, String> {
+    let hz = frequency_hz(text)?;
+    if hz > 0.0 { Ok(hz) } else { Err(format!("expected a frequency above zero, found `{text}`")) }
+}
+
+/// Rows `A..B`, `A..` or `..B`; the end is excluded.
+pub fn rows(text: &str) -> Result<Range<u64>, String> {
+    let expected = || format!("expected rows such as `0..800000`, found `{text}`");
+    let (first, end) = text.split_once("..").ok_or_else(expected)?;
+    let number = |text: &str, default: u64| match text.trim() {
+        "" => Ok(default),
+        digits => digits.replace('_', "").parse().map_err(|_| expected()),
+    };
+    let range = number(first, 0)?..number(end, u64::MAX)?;
+    if range.start < range.end { Ok(range) } else { Err(expected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("12.8us"), Ok(Duration::from_nanos(12_800)));
+        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
+        for bad in ["", "10", "s", "-1s", "nans", "1e99s", "5 fortnights"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rows_are_half_open_ranges() {
+        assert_eq!(rows("0..800_000"), Ok(0..800_000));
+        assert_eq!(rows("5.."), Ok(5..u64::MAX));
+        assert_eq!(rows("..7"), Ok(0..7));
+        for bad in ["", "5", "5..5", "7..5", "a..b", "-1..5"] {
+            assert!(rows(bad).is_err(), "{bad}");
+        }
+        assert_eq!(frequency("1kHz"), Ok(1000.0));
+        assert!(frequency("0Hz").is_err());
+    }
+}

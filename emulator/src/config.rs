@@ -1,0 +1,502 @@
+//! What a run is to do, and everything about it that can be checked before a thread starts.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use scout40_models::{FillPlan, Model, Scorer};
+use scout40_replay::event::{Block, Column, ColumnSet, Group};
+use scout40_replay::format::{StreamHeader, StreamIndex};
+use scout40_replay::inject::{InjectionSpec, Injector, Signal};
+use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ};
+use scout40_replay::pacing::{Rate, Slots};
+use scout40_replay::source::{Delivery, FileSource, Source};
+
+use crate::affinity::allowed_cores;
+use crate::batch::BATCH_MAX;
+use crate::calibrate::{Calibration, calibrate};
+use crate::reader::{ReaderOptions, end_of_orbits};
+use crate::trigger::{Menu, Threshold};
+use crate::worker::{Overload, Pace};
+
+/// Which slots events go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemeChoice {
+    /// A scheme of this name: `lhc`, `all`, `single`.
+    Named(String),
+    /// The file's own crossings.
+    Recorded,
+    /// A TOML file.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for SchemeChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<SchemeChoice, Self::Err> {
+        Ok(match text {
+            "lhc" | "all" | "single" => SchemeChoice::Named(text.into()),
+            "recorded" => SchemeChoice::Recorded,
+            path => SchemeChoice::File(path.into()),
+        })
+    }
+}
+
+impl std::fmt::Display for SchemeChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SchemeChoice::Named(name) => f.write_str(name),
+            SchemeChoice::Recorded => f.write_str("recorded"),
+            SchemeChoice::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl SchemeChoice {
+    /// The scheme; `None` for the file's own crossings.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no scheme.
+    pub fn load(&self) -> Result<Option<FillingScheme>> {
+        Ok(match self {
+            SchemeChoice::Named(name) => Some(match name.as_str() {
+                "all" => FillingScheme::all(),
+                "single" => FillingScheme::single(),
+                _ => FillingScheme::lhc(),
+            }),
+            SchemeChoice::Recorded => None,
+            SchemeChoice::File(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!(
+                        "while reading the filling scheme `{}`\n\
+                         hint: `lhc`, `all`, `single`, `recorded` or a TOML file",
+                        path.display()
+                    )
+                })?;
+                let scheme = FillingScheme::from_toml(&text);
+                Some(scheme.with_context(|| format!("while reading `{}`", path.display()))?)
+            }
+        })
+    }
+}
+
+/// Which columns of the stream accepted events keep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// What the model and the cuts look at, the event number and the luminosity section.
+    #[default]
+    Needed,
+    /// All that the stream has.
+    All,
+}
+
+/// What a run is to do, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// The stream.
+    pub stream: PathBuf,
+    /// The model.
+    pub model: Option<PathBuf>,
+    /// A menu file.
+    pub menu: Option<PathBuf>,
+    /// Score lines.
+    pub thresholds: Vec<Threshold>,
+    /// Score lines by their background rate in Hz.
+    pub target_rates_hz: Vec<f64>,
+    /// Background stream that turns target rates into thresholds.
+    pub calibrate: Option<PathBuf>,
+    /// Prescale of the lines from `thresholds` and `target_rates_hz`.
+    pub prescale: NonZeroU32,
+    /// Signals to be injected.
+    pub injections: Vec<InjectionSpec>,
+    /// Seed of the injection.
+    pub rng_seed: u64,
+    /// How fast slots follow each other.
+    pub rate: Rate,
+    /// Which slots collide.
+    pub scheme: SchemeChoice,
+    /// Ends the run after so much time.
+    pub duration: Option<Duration>,
+    /// Ends the run after so many orbits.
+    pub orbits: Option<u64>,
+    /// Begins with the block of this orbit of the file.
+    pub from_orbit: Option<u32>,
+    /// Begins again when the stream ends.
+    pub repeat: bool,
+    /// Late batches wait instead of being dropped.
+    pub stall: bool,
+    /// Lateness at which the arrival ring has been overwritten.
+    pub ring_depth: Duration,
+    /// Most crossings in a batch.
+    pub batch_size: usize,
+    /// Longest that the first crossing of a batch waits for it to fill.
+    pub max_wait: Option<Duration>,
+    /// Cores: the first reads and collects, the others score.
+    pub cores: Option<Vec<usize>>,
+    /// Number of workers.
+    pub workers: Option<usize>,
+    /// Length of a reporting interval.
+    pub interval: Duration,
+    /// Which columns accepted events keep.
+    pub keep: Keep,
+}
+
+/// A model, ready to score.
+pub struct LoadedModel {
+    /// As read.
+    pub model: Model,
+    /// Scores.
+    pub scorer: Box<dyn Scorer>,
+    /// Fills rows.
+    pub plan: FillPlan,
+}
+
+impl LoadedModel {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no model.
+    pub fn read(path: &Path) -> Result<LoadedModel> {
+        let model = Model::read(path)
+            .with_context(|| format!("while reading the model `{}`", path.display()))?;
+        let plan = FillPlan::new(model.spec());
+        Ok(LoadedModel { scorer: model.scorer(), plan, model })
+    }
+}
+
+/// Cores of the threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Core that reads and collects.
+    pub reader: usize,
+    /// Cores that score, one worker each.
+    pub workers: Vec<usize>,
+    /// Whether any core has more than one thread.
+    pub shared: bool,
+}
+
+impl Placement {
+    /// Threads on cores: as asked for, or one core for the reader and the rest for workers.
+    ///
+    /// # Errors
+    /// Cores that this process may not use, no worker.
+    pub fn new(cores: Option<&[usize]>, workers: Option<usize>) -> Result<Placement> {
+        let allowed = allowed_cores();
+        let cores = cores.unwrap_or(&allowed);
+        for core in cores {
+            ensure!(
+                allowed.contains(core),
+                "expected cores among {allowed:?} in `--cores`, found {core}"
+            );
+        }
+        let (&reader, others) = cores.split_first().context("expected a core in `--cores`")?;
+        let n_workers = workers.unwrap_or(others.len().max(1));
+        ensure!(n_workers > 0, "expected at least one worker in `--workers`, found 0");
+        ensure!(n_workers <= 256, "expected at most 256 workers, found {n_workers}");
+        let pool = if others.is_empty() { cores } else { others };
+        let workers: Vec<usize> = (0..n_workers).map(|k| pool[k % pool.len()]).collect();
+        let mut used = workers.clone();
+        used.push(reader);
+        used.sort_unstable();
+        let shared = used.windows(2).any(|pair| pair[0] == pair[1]);
+        Ok(Placement { reader, workers, shared })
+    }
+}
+
+/// Everything about a run that stays as it is while it goes on.
+pub struct RunPlan {
+    /// As asked for.
+    pub config: RunConfig,
+    /// Header of the stream.
+    pub header: StreamHeader,
+    /// Index of the stream, if it has one.
+    pub index: Option<StreamIndex>,
+    /// The model.
+    pub model: Option<LoadedModel>,
+    /// The lines.
+    pub menu: Menu,
+    /// What `--target-rate` came to.
+    pub calibrations: Vec<Calibration>,
+    /// What is injected.
+    pub injector: Option<Injector>,
+    /// The scheme that rates are quoted for.
+    pub rate_scheme: FillingScheme,
+    /// Columns that are read.
+    pub wanted: ColumnSet,
+    /// Pacing of the workers.
+    pub pace: Pace,
+    /// Cores of the threads.
+    pub placement: Placement,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl RunPlan {
+    /// Names of the injected signals, in the order of their truth numbers 1, 2, ...
+    #[must_use]
+    pub fn signal_names(&self) -> Vec<String> {
+        let signals = self.injector.iter().flat_map(|injector| injector.signals());
+        signals.map(|signal| signal.name.clone()).collect()
+    }
+}
+
+/// A run that has been checked and can begin.
+pub struct PreparedRun {
+    /// What stays.
+    pub plan: RunPlan,
+    /// The stream.
+    pub source: FileSource,
+    /// Which slot each event goes to.
+    pub slots: Slots,
+    /// Options of the reader.
+    pub reader: ReaderOptions,
+}
+
+impl PreparedRun {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration or a file that it names.
+    pub fn new(config: RunConfig) -> Result<PreparedRun> {
+        check_numbers(&config)?;
+        let mut warnings = Vec::new();
+        let placement = Placement::new(config.cores.as_deref(), config.workers)?;
+        if placement.shared {
+            warnings.push(format!(
+                "{} threads share cores: latencies are those of time slicing, not of scoring",
+                placement.workers.len() + 1,
+            ));
+        }
+        let model = config.model.as_deref().map(LoadedModel::read).transpose()?;
+        let source = open_stream(&config, &mut warnings)?;
+        let scheme = config.scheme.load()?;
+        let rate_scheme = rate_scheme(scheme.as_ref(), &source, &mut warnings);
+        let (menu, calibrations) =
+            build_menu(&config, model.as_ref(), rate_scheme.collision_rate_hz())?;
+        if menu.lines().is_empty() {
+            warnings.push("no line: every event is scored, none is accepted".into());
+        }
+        let needed = needed_columns(&config, model.as_ref(), &menu, source.columns())?;
+        let injector = build_injector(&config, needed.required)?;
+        let overload = match config.stall {
+            true => Overload::Stall,
+            false => Overload::DropAfterPs(picoseconds(config.ring_depth)),
+        };
+        let pace = match config.rate {
+            Rate::Max => Pace::Unpaced,
+            Rate::Hz(_) => Pace::Paced(overload),
+        };
+        Ok(PreparedRun {
+            slots: scheme.map_or_else(Slots::recorded, Slots::of_scheme),
+            reader: reader_options(&config, needed.wanted),
+            plan: RunPlan {
+                header: source.header().clone(),
+                index: source.info().index.clone(),
+                wanted: needed.wanted,
+                config,
+                model,
+                menu,
+                calibrations,
+                injector,
+                rate_scheme,
+                pace,
+                placement,
+                warnings,
+            },
+            source,
+        })
+    }
+}
+
+fn open_stream(config: &RunConfig, warnings: &mut Vec<String>) -> Result<FileSource> {
+    let mut source = FileSource::open(&config.stream)?;
+    if let Some(problem) = &source.info().index_problem {
+        warnings.push(format!(
+            "`{}` has lost its index ({problem}): read up to the last whole block",
+            config.stream.display()
+        ));
+    }
+    if let Some(orbit) = config.from_orbit {
+        source.seek_orbit(orbit)?;
+    }
+    Ok(source)
+}
+
+fn picoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().saturating_mul(1000)).unwrap_or(u64::MAX)
+}
+
+fn check_numbers(config: &RunConfig) -> Result<()> {
+    let size = config.batch_size;
+    ensure!(
+        (64..=BATCH_MAX).contains(&size) && size.is_multiple_of(64),
+        "expected a batch size that is a multiple of 64 up to {BATCH_MAX}, found {size}"
+    );
+    ensure!(config.interval >= Duration::from_millis(1), "expected `--interval` of at least 1ms");
+    let unlimited = config.duration.is_none() && config.orbits.is_none();
+    if config.repeat && unlimited && config.rate == Rate::Max {
+        bail!("`--repeat` at `--rate max` needs an end\nhint: add `--duration` or `--orbits`");
+    }
+    for target in &config.target_rates_hz {
+        ensure!(*target > 0.0, "expected a `--target-rate` above zero, found {target} Hz");
+    }
+    if !config.target_rates_hz.is_empty() && config.calibrate.is_none() {
+        bail!("`--target-rate` needs a background\nhint: add `--calibrate BACKGROUND.s40`");
+    }
+    let scores = !config.target_rates_hz.is_empty() || !config.thresholds.is_empty();
+    if config.model.is_none() && scores {
+        bail!("a threshold on the score needs a model\nhint: add `--model M.model`");
+    }
+    if config.model.is_none() && config.menu.is_none() {
+        bail!("expected a model or a menu of cuts\nhint: add `--model` or `--menu`");
+    }
+    Ok(())
+}
+
+/// The scheme that rates are quoted for: that of the run, of the file, or the LHC's.
+fn rate_scheme(
+    of_run: Option<&FillingScheme>,
+    source: &FileSource,
+    warnings: &mut Vec<String>,
+) -> FillingScheme {
+    if let Some(scheme) = of_run {
+        return scheme.clone();
+    }
+    source.header().scheme().unwrap_or_else(|| {
+        warnings.push(
+            "the stream does not name its filling scheme: rates are quoted for `lhc`, \
+             2748 colliding slots"
+                .into(),
+        );
+        FillingScheme::lhc()
+    })
+}
+
+fn build_menu(
+    config: &RunConfig,
+    model: Option<&LoadedModel>,
+    collision_rate_hz: f64,
+) -> Result<(Menu, Vec<Calibration>)> {
+    let mut menu = Menu::default();
+    let mut calibrations = Vec::new();
+    if let Some(path) = &config.menu {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("while reading the menu `{}`", path.display()))?;
+        menu.add_toml(&text, model.map(|m| m.scorer.as_ref()))
+            .with_context(|| format!("while reading the menu `{}`", path.display()))?;
+    }
+    let Some(model) = model else { return Ok((menu, calibrations)) };
+    for threshold in &config.thresholds {
+        let name = match threshold {
+            Threshold::Display(value) => format!("score>={value}"),
+            Threshold::Raw(raw) => format!("score>=raw:{raw}"),
+        };
+        menu.add_score_line(&name, *threshold, config.prescale, model.scorer.as_ref())?;
+    }
+    if let (Some(path), false) = (&config.calibrate, config.target_rates_hz.is_empty()) {
+        for &target_hz in &config.target_rates_hz {
+            let name = format!("rate<={}kHz", target_hz / 1000.0);
+            calibrations.push(Calibration {
+                line: name,
+                target_khz: target_hz / 1000.0,
+                ..Calibration::default()
+            });
+        }
+        calibrate(path, model, collision_rate_hz, &mut calibrations)?;
+        for calibration in &calibrations {
+            let threshold = Threshold::Raw(calibration.threshold);
+            let (name, scorer) = (&calibration.line, model.scorer.as_ref());
+            menu.add_score_line(name, threshold, config.prescale, scorer)?;
+        }
+    }
+    Ok((menu, calibrations))
+}
+
+struct NeededColumns {
+    /// What model and cuts look at.
+    required: ColumnSet,
+    /// What is read.
+    wanted: ColumnSet,
+}
+
+fn needed_columns(
+    config: &RunConfig,
+    model: Option<&LoadedModel>,
+    menu: &Menu,
+    available: ColumnSet,
+) -> Result<NeededColumns> {
+    let of_model = model.map_or(ColumnSet::EMPTY, |m| m.model.spec().columns());
+    let required = of_model.union(menu.columns());
+    let missing = required.minus(available);
+    ensure!(
+        missing.is_empty(),
+        "`{}` lacks columns {} that the model or the menu looks at\n\
+         hint: convert it again with them, or use a model of another feature layout",
+        config.stream.display(),
+        missing.names()
+    );
+    let kept = match config.keep {
+        Keep::All => ColumnSet::ALL,
+        Keep::Needed => Group::Event.columns().with(Column::Lumi),
+    };
+    Ok(NeededColumns { required, wanted: required.union(kept.intersection(available)) })
+}
+
+fn build_injector(config: &RunConfig, required: ColumnSet) -> Result<Option<Injector>> {
+    if config.injections.is_empty() {
+        return Ok(None);
+    }
+    ensure!(config.injections.len() <= 255, "expected at most 255 signals");
+    let mut signals: Vec<Signal> = Vec::new();
+    for spec in &config.injections {
+        let mut signal = load_signal(spec)?;
+        let base = signal.name.clone();
+        let mut number = 2;
+        while signals.iter().any(|other| other.name == signal.name) {
+            signal.name = format!("{base}-{number}");
+            number += 1;
+        }
+        signals.push(signal);
+    }
+    Ok(Some(Injector::new(config.rng_seed, signals, required)?))
+}
+
+/// Reads a signal whole.
+fn load_signal(spec: &InjectionSpec) -> Result<Signal> {
+    let path = Path::new(&spec.path);
+    let mut source = FileSource::open(path)
+        .context("while opening a signal for `--inject SIGNAL.s40@FRACTION`")?;
+    let columns = source.columns();
+    let mut events = Block::new(columns);
+    let mut block = Block::default();
+    loop {
+        match source.next_block(columns, &mut block)? {
+            Delivery::Block => (0..block.len()).for_each(|i| events.push_event(&block, i)),
+            Delivery::End => break,
+            trouble => bail!("signal `{}` is damaged: {trouble:?}", spec.path),
+        }
+    }
+    let name = source.header().sample.clone();
+    Ok(Signal { name, events, fraction: spec.fraction, mode: spec.mode })
+}
+
+fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
+    let clock = config.rate.clock();
+    // Unpaced runs have no time of their own: their intervals are those of the LHC's beam.
+    let of_beam = clock.unwrap_or(Rate::LHC.clock().expect("the LHC has a clock"));
+    debug_assert!(clock.is_some() || of_beam.hz() == LHC_CLOCK_HZ);
+    let slots_of = |duration: Duration| of_beam.slots_within(picoseconds(duration)).max(1);
+    let by_orbits = config.orbits.map_or(u64::MAX, end_of_orbits);
+    // An unpaced run ends by wall-clock time, which is not the reader's business.
+    let by_time = clock.and(config.duration).map_or(u64::MAX, slots_of);
+    ReaderOptions {
+        wanted,
+        batch_size: config.batch_size,
+        wait_slots: config.max_wait.map_or(config.batch_size as u64, slots_of),
+        interval_slots: slots_of(config.interval),
+        end_slot: by_orbits.min(by_time),
+        repeat: config.repeat,
+        clock,
+    }
+}

@@ -1,0 +1,375 @@
+//! Ahead of the clock: reads blocks, injects signal, fills rows, forms batches.
+//!
+//! The reader runs on core 0, as far ahead as there are batches. Everything that it does depends
+//! on the stream and the configuration alone, never on time, so batches are the same in every
+//! run; only whether they are ready in time is not.
+
+use std::collections::VecDeque;
+
+use scout40_replay::event::{Block, Column, ColumnSet};
+use scout40_replay::inject::Injector;
+use scout40_replay::lhc::{SLOTS_PER_ORBIT, lumi_section_of_orbit};
+use scout40_replay::pacing::{SlotClock, SlotRun, Slots};
+use scout40_replay::source::{Delivery, FileSource, Source, SourceError};
+
+use crate::batch::{Batch, Segment};
+use crate::config::{LoadedModel, RunPlan};
+use crate::counters::{Counts, Trouble};
+use crate::trigger::{Line, Menu, Rule};
+
+/// Blocks that are kept until all their events have been decided.
+pub const LIVE_BLOCKS: usize = 24;
+
+/// Blocks in use, oldest first, and blocks to be used again.
+pub struct BlockPool {
+    live: VecDeque<LiveBlock>,
+    spare: Vec<Block>,
+    /// Number of the oldest live block.
+    first: u64,
+}
+
+struct LiveBlock {
+    block: Block,
+    /// Batches that still refer to it, plus one while it is being read.
+    users: u32,
+}
+
+impl Default for BlockPool {
+    fn default() -> BlockPool {
+        BlockPool {
+            live: VecDeque::with_capacity(LIVE_BLOCKS),
+            spare: (0..LIVE_BLOCKS).map(|_| Block::default()).collect(),
+            first: 0,
+        }
+    }
+}
+
+impl BlockPool {
+    /// The block with this number.
+    #[must_use]
+    pub fn get(&self, number: u64) -> &Block {
+        &self.live[(number - self.first) as usize].block
+    }
+
+    fn live_mut(&mut self, number: u64) -> &mut LiveBlock {
+        &mut self.live[(number - self.first) as usize]
+    }
+
+    /// One user more.
+    fn retain(&mut self, number: u64) {
+        self.live_mut(number).users += 1;
+    }
+
+    /// Makes a block live; it gets the next number.
+    fn push(&mut self, block: Block) -> u64 {
+        self.live.push_back(LiveBlock { block, users: 1 });
+        self.first + self.live.len() as u64 - 1
+    }
+
+    /// One user less; blocks without users are to be used again, oldest first.
+    pub fn release(&mut self, number: u64) {
+        self.live_mut(number).users -= 1;
+        while self.live.front().is_some_and(|live| live.users == 0) {
+            let live = self.live.pop_front().expect("there is a front");
+            self.spare.push(live.block);
+            self.first += 1;
+        }
+    }
+}
+
+/// What a call of [`Reader::fill`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// The batch is ready.
+    Ready,
+    /// All blocks are in use: batches must be collected first.
+    Blocked,
+    /// The run has ended, and the batch is empty.
+    End,
+}
+
+/// How a reader goes through its stream.
+#[derive(Clone, Debug)]
+pub struct ReaderOptions {
+    /// Columns that blocks need.
+    pub wanted: ColumnSet,
+    /// Most crossings in a batch.
+    pub batch_size: usize,
+    /// Most slots that a batch spans.
+    pub wait_slots: u64,
+    /// Slots of a reporting interval.
+    pub interval_slots: u64,
+    /// The run ends with this slot.
+    pub end_slot: u64,
+    /// Begin again when the stream ends, with orbit numbers running on.
+    pub repeat: bool,
+    /// The clock, unless the run is unpaced.
+    pub clock: Option<SlotClock>,
+}
+
+/// Forms batches.
+pub struct Reader<'a> {
+    source: FileSource,
+    slots: Slots,
+    model: Option<&'a LoadedModel>,
+    menu: &'a Menu,
+    has_cuts: bool,
+    injector: Option<&'a Injector>,
+    options: ReaderOptions,
+    /// Number of the block that is being read, and its next crossing.
+    current: Option<(u64, usize)>,
+    merged: Block,
+    orbit_shift: u32,
+    /// First and last orbit of the stream, as far as it has been read.
+    orbit_span: Option<(u32, u32)>,
+    ended: bool,
+    /// Crossings by what became of them, as far as the reader knows.
+    pub counts: Counts,
+    /// What was wrong with the source.
+    pub trouble: Trouble,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of its source.
+    #[must_use]
+    pub fn new(
+        source: FileSource,
+        slots: Slots,
+        plan: &'a RunPlan,
+        options: ReaderOptions,
+    ) -> Reader<'a> {
+        let is_cut = |line: &Line| matches!(line.rule, Rule::Cut(_));
+        Reader {
+            source,
+            slots,
+            model: plan.model.as_ref(),
+            menu: &plan.menu,
+            has_cuts: plan.menu.lines().iter().any(is_cut),
+            injector: plan.injector.as_ref(),
+            options,
+            current: None,
+            merged: Block::default(),
+            orbit_shift: 0,
+            orbit_span: None,
+            ended: false,
+            counts: Counts::default(),
+            trouble: Trouble::default(),
+        }
+    }
+
+    /// Ends the run after the batches that have been formed.
+    pub fn stop(&mut self) {
+        self.ended = true;
+    }
+
+    /// Fills `batch`, which is empty, with the next events.
+    ///
+    /// # Errors
+    /// The operating system's refusal to read on.
+    pub fn fill(&mut self, batch: &mut Batch, pool: &mut BlockPool) -> Result<Filled, SourceError> {
+        while batch.len < self.options.batch_size && !self.ended {
+            let Some((number, at)) = self.current else {
+                if pool.spare.is_empty() {
+                    // A batch may hold the events of all blocks: then it must go as it is.
+                    return Ok(if batch.len > 0 { self.close(batch) } else { Filled::Blocked });
+                }
+                self.next_block(pool)?;
+                continue;
+            };
+            let block = pool.get(number);
+            let room = self.options.batch_size - batch.len;
+            let mut run = self.slots.run_at(block, at, room);
+            let interval = run.first / self.options.interval_slots;
+            let lumi = self.lumi(block, at);
+            if batch.len == 0 {
+                (batch.run, batch.lumi, batch.interval) = (block.run, lumi, interval);
+            } else if (batch.run, batch.lumi, batch.interval) != (block.run, lumi, interval) {
+                break;
+            }
+            let batch_first = batch.slots.first().map_or(run.first, |slots| slots.first);
+            let limit = (batch_first + self.options.wait_slots)
+                .min((interval + 1) * self.options.interval_slots)
+                .min(self.options.end_slot);
+            if run.first >= limit {
+                self.ended = run.first >= self.options.end_slot;
+                break;
+            }
+            run.len = run.len.min((limit - run.first).min(u64::from(u32::MAX)) as u32);
+            run.len = self.same_lumi(block, at, run.len, lumi);
+            self.take(batch, pool, number, at, run);
+        }
+        Ok(if batch.len > 0 { self.close(batch) } else { Filled::End })
+    }
+
+    fn close(&self, batch: &mut Batch) -> Filled {
+        batch.rows.set_len(batch.len);
+        let last = batch.slots.last().expect("a batch with events has slots").last();
+        batch.arrival_ps = self.options.clock.map_or(0, |clock| clock.due_ps(last));
+        Filled::Ready
+    }
+
+    /// Moves the events of `run` from the block into the batch.
+    fn take(
+        &mut self,
+        batch: &mut Batch,
+        pool: &mut BlockPool,
+        number: u64,
+        at: usize,
+        run: SlotRun,
+    ) {
+        let block = pool.get(number);
+        let (lane, n) = (batch.len, run.len as usize);
+        let range = at..at + n;
+        batch.orbits.extend_from_slice(&block.get::<u32>(Column::Orbit)[range.clone()]);
+        batch.bxs.extend_from_slice(&block.get::<i16>(Column::Bx)[range.clone()]);
+        if let Some(model) = self.model {
+            model.plan.fill(block, range.clone(), &mut batch.rows, lane);
+        }
+        if self.has_cuts {
+            range.clone().for_each(|i| self.cut(block, i, batch, lane + i - at));
+        }
+        self.inject(block, at, batch, lane, n);
+        batch.len += n;
+        match batch.slots.last_mut() {
+            Some(last) if last.last() + 1 == run.first => last.len += run.len,
+            _ => batch.slots.push(run),
+        }
+        let block_ends = range.end == block.len();
+        match batch.segments.last_mut() {
+            Some(last) if last.block == number => last.len += n as u32,
+            _ => {
+                batch.segments.push(Segment { block: number, first: at as u32, len: n as u32 });
+                pool.retain(number);
+            }
+        }
+        self.slots.advance(n as u64);
+        self.counts.read += n as u64;
+        self.current = (!block_ends).then_some((number, range.end));
+        if block_ends {
+            pool.release(number);
+        }
+    }
+
+    /// Evaluates the cut lines of one event.
+    fn cut(&self, block: &Block, at: usize, batch: &mut Batch, lane: usize) {
+        for (k, line) in self.menu.lines().iter().enumerate() {
+            if let Rule::Cut(cuts) = &line.rule {
+                let passes = cuts.iter().all(|cut| cut.passes(block.event(at)));
+                let word = &mut batch.cuts[k][lane / 64];
+                *word = *word & !(1 << (lane % 64)) | u64::from(passes) << (lane % 64);
+            }
+        }
+    }
+
+    fn inject(&mut self, block: &Block, at: usize, batch: &mut Batch, lane: usize, n: usize) {
+        let Some(injector) = self.injector else { return };
+        for i in 0..n {
+            let Some(pick) = injector.pick(batch.crossing_id(lane + i)) else { continue };
+            injector.merge(block, at + i, pick, &mut self.merged);
+            if let Some(model) = self.model {
+                model.plan.fill(&self.merged, 0..1, &mut batch.rows, lane + i);
+            }
+            if self.has_cuts {
+                self.cut(&self.merged, 0, batch, lane + i);
+            }
+            batch.process[lane + i] = pick.signal as u8 + 1;
+            batch.has_signal = true;
+        }
+    }
+
+    /// Luminosity section of an event: as recorded, but by its orbit where orbits run on.
+    fn lumi(&self, block: &Block, at: usize) -> u32 {
+        match block.get::<u32>(Column::Lumi).get(at) {
+            Some(&recorded) if !self.options.repeat => recorded,
+            _ => lumi_section_of_orbit(block.get::<u32>(Column::Orbit)[at]),
+        }
+    }
+
+    /// How many of the next `len` events are in luminosity section `lumi`.
+    fn same_lumi(&self, block: &Block, at: usize, len: u32, lumi: u32) -> u32 {
+        let last = at + len as usize - 1;
+        if self.lumi(block, last) == lumi {
+            return len;
+        }
+        (at..=last).take_while(|&i| self.lumi(block, i) == lumi).count() as u32
+    }
+
+    /// Reads on until there is a current block or the stream has ended.
+    fn next_block(&mut self, pool: &mut BlockPool) -> Result<(), SourceError> {
+        let mut block = pool.spare.pop().expect("checked by the caller");
+        match self.source.next_block(self.options.wanted, &mut block)? {
+            Delivery::Block => {
+                if self.shift_orbits(&mut block) {
+                    self.current = Some((pool.push(block), 0));
+                    return Ok(());
+                }
+                self.trouble.note("orbit numbers ran beyond 32 bits: the run ends".into());
+                self.ended = true;
+            }
+            Delivery::Corrupt { n_crossings, problem } => {
+                self.lose(u64::from(n_crossings), |counts| &mut counts.corrupt);
+                self.trouble.note(problem.to_string());
+            }
+            Delivery::Truncated { n_crossings, offset } => {
+                self.lose(u64::from(n_crossings), |counts| &mut counts.truncated);
+                self.trouble.note(format!("the stream is cut after byte {offset}"));
+                self.end_of_stream()?;
+            }
+            Delivery::Lost { problem } => {
+                self.trouble.lost_tails += 1;
+                self.trouble.note(format!("{problem}; without an index the rest is lost"));
+                self.end_of_stream()?;
+            }
+            Delivery::End => self.end_of_stream()?,
+        }
+        pool.spare.push(block);
+        Ok(())
+    }
+
+    /// Lost crossings pass their slots all the same.
+    fn lose(&mut self, n: u64, count: impl FnOnce(&mut Counts) -> &mut u64) {
+        self.counts.read += n;
+        *count(&mut self.counts) += n;
+        self.slots.advance(n);
+    }
+
+    fn end_of_stream(&mut self) -> Result<(), SourceError> {
+        match (self.options.repeat, self.orbit_span) {
+            (true, Some((first, last))) => {
+                let span = last - first + 1;
+                let Some(shift) = self.orbit_shift.checked_add(span) else {
+                    self.ended = true;
+                    return Ok(());
+                };
+                self.orbit_shift = shift;
+                self.source.rewind()
+            }
+            _ => {
+                self.ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what repeats have brought to the orbits; false if that goes beyond 32 bits.
+    fn shift_orbits(&mut self, block: &mut Block) -> bool {
+        let orbits = block.get_mut::<u32>(Column::Orbit);
+        let (first, last) = (orbits[0], orbits[orbits.len() - 1]);
+        if self.orbit_shift == 0 {
+            let span = self.orbit_span.get_or_insert((first, last));
+            *span = (span.0.min(first), span.1.max(last));
+            return true;
+        }
+        if last.checked_add(self.orbit_shift).is_none() {
+            return false;
+        }
+        orbits.iter_mut().for_each(|orbit| *orbit += self.orbit_shift);
+        true
+    }
+}
+
+/// The slot with which a run of `n` orbits ends.
+#[must_use]
+pub fn end_of_orbits(n: u64) -> u64 {
+    n.saturating_mul(u64::from(SLOTS_PER_ORBIT))
+}

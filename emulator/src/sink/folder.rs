@@ -1,0 +1,107 @@
+//! The run folder: made as `NAME.unfinished`, renamed when everything is in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// A folder that is being filled.
+pub struct RunFolder {
+    target: PathBuf,
+    unfinished: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder `target`, or a new one under `runs/`.
+    ///
+    /// # Errors
+    /// If the folder exists or cannot be made.
+    pub fn create(target: Option<&Path>) -> Result<RunFolder> {
+        let target = match target {
+            Some(path) => path.to_owned(),
+            None => next_free(Path::new("runs"))?,
+        };
+        if target.exists() {
+            bail!(
+                "output folder `{}` exists\nhint: choose another with `--out`, or remove it",
+                target.display()
+            );
+        }
+        let mut name = target.file_name().context("expected a folder name in `--out`")?.to_owned();
+        name.push(".unfinished");
+        let unfinished = target.with_file_name(name);
+        let attempt = || format!("while making the output folder `{}`", unfinished.display());
+        if let Some(parent) = unfinished.parent() {
+            fs::create_dir_all(parent).with_context(attempt)?;
+        }
+        fs::create_dir(&unfinished)
+            .with_context(attempt)
+            .context("an unfinished run of that name may stand there\nhint: remove it")?;
+        Ok(RunFolder { target, unfinished })
+    }
+
+    /// Path of a file in the folder, while it is unfinished.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.unfinished.join(name)
+    }
+
+    /// Gives the folder its name.
+    ///
+    /// # Errors
+    /// The operating system's refusal; the unfinished folder stays.
+    pub fn finish(self) -> Result<PathBuf> {
+        fs::rename(&self.unfinished, &self.target).with_context(|| {
+            format!("while naming the output folder `{}`", self.target.display())
+        })?;
+        Ok(self.target)
+    }
+
+    /// Removes the folder: nothing worth keeping is in it.
+    pub fn discard(self) {
+        // Nothing to be done about a failure: the name says that it is unfinished.
+        let _ = fs::remove_dir_all(&self.unfinished);
+    }
+}
+
+/// `runs/run-0001`, or the first number that is free after the highest one used.
+fn next_free(parent: &Path) -> Result<PathBuf> {
+    let mut highest = 0;
+    if parent.exists() {
+        for entry in fs::read_dir(parent).context("while looking into `runs/`")? {
+            let name = entry?.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| name.trim_end_matches(".unfinished").strip_prefix("run-"))
+                .and_then(|number| number.parse::<u32>().ok());
+            highest = highest.max(number.unwrap_or(0));
+        }
+    }
+    Ok(parent.join(format!("run-{:04}", highest + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_its_name_only_when_it_is_finished() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("deep/run");
+        let folder = RunFolder::create(Some(&target)).unwrap();
+        fs::write(folder.file("x"), "y").unwrap();
+        assert!(!target.exists());
+        folder.finish().unwrap();
+        assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "y");
+        let again = RunFolder::create(Some(&target)).err().unwrap().to_string();
+        assert!(again.contains("exists") && again.contains("--out"), "{again}");
+    }
+
+    #[test]
+    fn run_numbers_go_on_after_the_highest() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::create_dir(parent.path().join("run-0007.unfinished")).unwrap();
+        fs::create_dir(parent.path().join("other")).unwrap();
+        assert_eq!(next_free(parent.path()).unwrap(), parent.path().join("run-0008"));
+    }
+}

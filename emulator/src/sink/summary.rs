@@ -1,0 +1,359 @@
+//! `summary.json`: what a run was, what it did, and on which machine.
+//!
+//! The keys `counts`, `sustained_mhz`, `latency_ns`, `lines` and `signals` are stable. Rates are
+//! those of the background, quoted for the colliding slots of the filling scheme at the LHC's
+//! orbit frequency, with Poisson intervals at 68.27 %.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use scout40_studies::rate::{ONE_SIGMA, clopper_pearson, rate_khz};
+use serde::Serialize;
+
+use crate::affinity::allowed_cores;
+use crate::calibrate::Calibration;
+use crate::collector::Collector;
+use crate::config::{RunConfig, RunPlan};
+use crate::counters::{Counts, Trouble};
+use crate::trigger::Rule;
+
+/// Quantiles of a latency in ns.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quantiles {
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub p9999: u64,
+    pub max: u64,
+    pub count: u64,
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram<u64>) -> Option<Quantiles> {
+        let at = |q| histogram.value_at_quantile(q);
+        (!histogram.is_empty()).then(|| Quantiles {
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            p9999: at(0.9999),
+            max: histogram.max(),
+            count: histogram.len(),
+        })
+    }
+}
+
+/// The three latencies; total and queueing are null in unpaced runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LatencySummary {
+    /// Decided − due.
+    pub total: Option<Quantiles>,
+    /// Scoring started − due.
+    pub queueing: Option<Quantiles>,
+    /// Decided − scoring started.
+    pub service: Option<Quantiles>,
+}
+
+/// One line of the menu.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LineSummary {
+    /// Its name.
+    pub name: String,
+    /// How it decides, for people.
+    pub rule: String,
+    /// Threshold in display units; null for cuts.
+    pub threshold: Option<f64>,
+    /// Threshold in the model's integers; null for cuts.
+    pub threshold_raw: Option<i32>,
+    /// Keeps one in so many.
+    pub prescale: u32,
+    /// Background crossings selected before the prescale.
+    pub selected: u64,
+    /// Background crossings accepted.
+    pub accepted: u64,
+    /// Signal crossings accepted.
+    pub accepted_signal: u64,
+    /// Background rate.
+    pub rate_khz: f64,
+    /// Lower end of its interval.
+    pub rate_khz_low: f64,
+    /// Upper end of its interval.
+    pub rate_khz_high: f64,
+}
+
+/// One injected signal.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SignalSummary {
+    /// Name of the process.
+    pub name: String,
+    /// Crossings that it was put into.
+    pub injected: u64,
+    /// Of those, scored.
+    pub scored: u64,
+    /// Of those, accepted by any line.
+    pub accepted: u64,
+    /// accepted / scored.
+    pub efficiency: f64,
+    /// Lower end of its Clopper–Pearson interval.
+    pub efficiency_low: f64,
+    /// Upper end of its interval.
+    pub efficiency_high: f64,
+    /// Accepted by each line, in the order of `lines`.
+    pub accepted_by_line: Vec<u64>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its processor.
+    pub cpu: String,
+    /// Cores that the run could use.
+    pub cores_allowed: Vec<usize>,
+    /// Core of reader and collector.
+    pub core_reader: usize,
+    /// Cores of the workers.
+    pub cores_workers: Vec<usize>,
+    /// Instruction set of the kernels.
+    pub isa: &'static str,
+}
+
+/// A file that the run read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InputSummary {
+    /// Its path as given.
+    pub path: String,
+    /// What it calls itself.
+    pub name: String,
+    /// Identity of its content.
+    pub digest: Option<String>,
+}
+
+/// What a run was and did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// Version of scout40.
+    pub version: &'static str,
+    /// Crossings by what became of them.
+    pub counts: Counts,
+    /// Trouble that is not a loss.
+    pub trouble: Trouble,
+    /// No batch was dropped, and none was late because the reader was.
+    pub at_line_rate: bool,
+    /// Crossings scored per µs of the run.
+    pub sustained_mhz: f64,
+    /// From the start to the last decision.
+    pub elapsed_s: f64,
+    /// Latency per event in ns.
+    pub latency_ns: LatencySummary,
+    /// The lines of the menu.
+    pub lines: Vec<LineSummary>,
+    /// The injected signals.
+    pub signals: Vec<SignalSummary>,
+    /// Background crossings scored.
+    pub scored_background: u64,
+    /// Rate of colliding crossings that rates are quoted for.
+    pub collision_rate_mhz: f64,
+    /// The stream.
+    pub stream: InputSummary,
+    /// The model.
+    pub model: Option<InputSummary>,
+    /// What `--target-rate` came to.
+    pub calibrations: Vec<Calibration>,
+    /// What the user was told.
+    pub warnings: Vec<String>,
+    /// The configuration.
+    pub config: ConfigSummary,
+    /// Seed of the injection.
+    pub rng_seed: u64,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The machine.
+    pub host: Host,
+    /// Seconds since 1970 when the summary was made.
+    pub finished_unix_s: u64,
+}
+
+/// The configuration as it was used, defaults included.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConfigSummary {
+    pub rate: String,
+    pub filling_scheme: String,
+    pub colliding_slots: u32,
+    pub duration_s: Option<f64>,
+    pub orbits: Option<u64>,
+    pub from_orbit: Option<u32>,
+    pub repeat: bool,
+    pub on_overload: &'static str,
+    pub ring_depth_us: f64,
+    pub batch_size: usize,
+    pub max_wait_us: Option<f64>,
+    pub interval_s: f64,
+    pub inject: Vec<String>,
+    pub features: Option<Vec<String>>,
+}
+
+/// What the pipeline knows at the end.
+pub struct Account {
+    /// Crossings by what became of them.
+    pub counts: Counts,
+    /// Trouble that is not a loss.
+    pub trouble: Trouble,
+    /// From the start to the last decision.
+    pub elapsed_s: f64,
+}
+
+impl RunSummary {
+    /// The summary of a run that has ended.
+    #[must_use]
+    pub fn new(plan: &RunPlan, collector: &Collector<'_>, account: Account) -> RunSummary {
+        let Account { counts, trouble, elapsed_s } = account;
+        let latencies = collector.latency.whole();
+        RunSummary {
+            version: env!("CARGO_PKG_VERSION"),
+            at_line_rate: counts.dropped == 0 && trouble.starved_batches == 0,
+            sustained_mhz: if elapsed_s > 0.0 {
+                counts.scored as f64 / elapsed_s / 1e6
+            } else {
+                0.0
+            },
+            elapsed_s,
+            latency_ns: LatencySummary {
+                total: Quantiles::of(&latencies.total),
+                queueing: Quantiles::of(&latencies.queueing),
+                service: Quantiles::of(&latencies.service),
+            },
+            lines: lines(plan, collector),
+            signals: signals(plan, collector),
+            scored_background: collector.scored_background,
+            collision_rate_mhz: plan.rate_scheme.collision_rate_hz() / 1e6,
+            stream: InputSummary {
+                path: plan.config.stream.display().to_string(),
+                name: plan.header.sample.clone(),
+                digest: plan.index.as_ref().map(|index| format!("{:016x}", index.digest)),
+            },
+            model: plan.model.as_ref().map(|loaded| InputSummary {
+                path: plan.config.model.as_ref().map_or(String::new(), |p| p.display().to_string()),
+                name: loaded.model.spec().to_string(),
+                digest: Some(format!("{:016x}", loaded.model.digest())),
+            }),
+            calibrations: plan.calibrations.clone(),
+            warnings: plan.warnings.clone(),
+            config: config_summary(&plan.config, plan),
+            rng_seed: plan.config.rng_seed,
+            command: std::env::args().collect(),
+            host: host(plan),
+            finished_unix_s: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            counts,
+            trouble,
+        }
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self).context("while writing the summary")?;
+        text.push('\n');
+        std::fs::write(path, text).with_context(|| format!("while writing `{}`", path.display()))
+    }
+}
+
+fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
+    let collision_rate_hz = plan.rate_scheme.collision_rate_hz();
+    let summary = |(line, tally): (&crate::trigger::Line, &crate::collector::LineTally)| {
+        let (threshold, threshold_raw) = match line.rule {
+            Rule::Score { raw, display } => (Some(display), Some(raw)),
+            Rule::Cut(_) => (None, None),
+        };
+        let rate = rate_khz(tally.accepted, collector.scored_background, collision_rate_hz);
+        LineSummary {
+            name: line.name.clone(),
+            rule: line.describe(),
+            threshold,
+            threshold_raw,
+            prescale: line.prescale.get(),
+            selected: tally.selected,
+            accepted: tally.accepted,
+            accepted_signal: tally.accepted_signal,
+            rate_khz: rate.value,
+            rate_khz_low: rate.low,
+            rate_khz_high: rate.high,
+        }
+    };
+    plan.menu.lines().iter().zip(&collector.lines).map(summary).collect()
+}
+
+fn signals(plan: &RunPlan, collector: &Collector<'_>) -> Vec<SignalSummary> {
+    let summary = |(name, tally): (String, &crate::collector::SignalTally)| {
+        let efficiency = clopper_pearson(tally.accepted, tally.scored, ONE_SIGMA);
+        SignalSummary {
+            name,
+            injected: tally.injected,
+            scored: tally.scored,
+            accepted: tally.accepted,
+            efficiency: efficiency.value,
+            efficiency_low: efficiency.low,
+            efficiency_high: efficiency.high,
+            accepted_by_line: tally.accepted_by_line.clone(),
+        }
+    };
+    plan.signal_names().into_iter().zip(&collector.signals).map(summary).collect()
+}
+
+fn config_summary(config: &RunConfig, plan: &RunPlan) -> ConfigSummary {
+    ConfigSummary {
+        rate: match config.rate.clock() {
+            Some(clock) => format!("{} Hz", clock.hz()),
+            None => "max".into(),
+        },
+        filling_scheme: config.scheme.to_string(),
+        colliding_slots: plan.rate_scheme.n_colliding(),
+        duration_s: config.duration.map(|d| d.as_secs_f64()),
+        orbits: config.orbits,
+        from_orbit: config.from_orbit,
+        repeat: config.repeat,
+        on_overload: if config.stall { "stall" } else { "drop" },
+        ring_depth_us: config.ring_depth.as_secs_f64() * 1e6,
+        batch_size: config.batch_size,
+        max_wait_us: config.max_wait.map(|d| d.as_secs_f64() * 1e6),
+        interval_s: config.interval.as_secs_f64(),
+        inject: config
+            .injections
+            .iter()
+            .map(|spec| format!("{}@{}:{:?}", spec.path, spec.fraction, spec.mode))
+            .collect(),
+        features: plan.model.as_ref().map(|loaded| loaded.model.spec().names()),
+    }
+}
+
+fn host(plan: &RunPlan) -> Host {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model_name = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    Host {
+        name: host_name(),
+        cpu: model_name
+            .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']))
+            .to_owned(),
+        cores_allowed: allowed_cores(),
+        core_reader: plan.placement.reader,
+        cores_workers: plan.placement.workers.clone(),
+        isa: "portable",
+    }
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    nix::unistd::gethostname().map_or("unknown".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    "unknown".into()
+}

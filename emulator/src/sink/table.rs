@@ -1,0 +1,193 @@
+//! The table that a run ends with.
+
+use std::fmt::Write;
+
+use super::RunSummary;
+use super::summary::{LineSummary, Quantiles, SignalSummary};
+
+/// The summary as text for a terminal.
+#[must_use]
+pub fn render(summary: &RunSummary) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_all(&mut text, summary);
+    text
+}
+
+fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
+    let counts = &summary.counts;
+    let config = &summary.config;
+    writeln!(out)?;
+    writeln!(out, "stream     {} ({})", summary.stream.path, summary.stream.name)?;
+    if let Some(model) = &summary.model {
+        writeln!(out, "model      {} ({}, {})", model.path, model.name, summary.host.isa)?;
+    }
+    writeln!(
+        out,
+        "clock      {}, filling scheme {} ({} colliding slots, {:.2} MHz), batches of {}",
+        match config.rate.as_str() {
+            "max" => "none (as fast as possible)".into(),
+            hz => hz.to_owned(),
+        },
+        config.filling_scheme,
+        config.colliding_slots,
+        summary.collision_rate_mhz,
+        config.batch_size
+    )?;
+    writeln!(out)?;
+    write_counts(out, summary)?;
+    writeln!(
+        out,
+        "sustained  {:.3} MHz over {:.3} s{}",
+        summary.sustained_mhz,
+        summary.elapsed_s,
+        if config.rate == "max" {
+            ""
+        } else if summary.at_line_rate {
+            ": kept up with the clock"
+        } else {
+            ": did NOT keep up with the clock"
+        }
+    )?;
+    writeln!(out)?;
+    write_latency(out, summary)?;
+    write_lines(out, &summary.lines)?;
+    write_signals(out, &summary.signals, &summary.lines)?;
+    let is_conserved = if counts.is_conserved() { "holds" } else { "VIOLATED" };
+    writeln!(
+        out,
+        "read = scored + dropped + truncated + corrupt {is_conserved}: {} = {} + {} + {} + {}",
+        counts.read, counts.scored, counts.dropped, counts.truncated, counts.corrupt
+    )
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+fn write_counts(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
+    let counts = &summary.counts;
+    writeln!(out, "crossings  {:>13} read", counts.read)?;
+    for (n, what) in [
+        (counts.scored, "scored"),
+        (counts.dropped, "dropped    arrival ring overwritten before a worker came"),
+        (counts.truncated, "truncated  source cut"),
+        (counts.corrupt, "corrupt    checksum does not match"),
+    ] {
+        if n > 0 || what == "scored" {
+            writeln!(out, "           {n:>13} {what} ({:.3} %)", percent(n, counts.read))?;
+        }
+    }
+    writeln!(out, "           {:>13} accepted by any line", counts.accepted)?;
+    let trouble = &summary.trouble;
+    if trouble.starved_batches > 0 {
+        writeln!(
+            out,
+            "starved    {:>13} batches were due before the reader had them: not at line rate",
+            trouble.starved_batches
+        )?;
+    }
+    if trouble.lost_tails > 0 {
+        writeln!(out, "lost       an unknown number of crossings behind a damaged block")?;
+    }
+    for problem in &trouble.problems {
+        writeln!(out, "problem    {problem}")?;
+    }
+    if trouble.problems_untold > 0 {
+        writeln!(out, "problem    and {} more", trouble.problems_untold)?;
+    }
+    Ok(())
+}
+
+fn write_latency(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "latency per event [us]", "p50", "p99", "p99.9", "p99.99", "max"
+    )?;
+    let latency = &summary.latency_ns;
+    for (name, quantiles) in [
+        ("total     decided - due", &latency.total),
+        ("queueing  started - due", &latency.queueing),
+        ("service   decided - started", &latency.service),
+    ] {
+        match quantiles {
+            Some(Quantiles { p50, p99, p999, p9999, max, .. }) => {
+                let us = |ns: &u64| *ns as f64 / 1000.0;
+                writeln!(
+                    out,
+                    "{name:<28} {:>10.2} {:>10.2} {:>10.2} {:>10.2} {:>10.2}",
+                    us(p50),
+                    us(p99),
+                    us(p999),
+                    us(p9999),
+                    us(max)
+                )?;
+            }
+            None => writeln!(out, "{name:<28} {:>10} (no due times in an unpaced run)", "-")?,
+        }
+    }
+    writeln!(out)
+}
+
+fn write_lines(out: &mut String, lines: &[LineSummary]) -> std::fmt::Result {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let width = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0).max(16);
+    writeln!(
+        out,
+        "{:<width$} {:>12} {:>12} {:>21}   rule",
+        "line (background)", "accepted", "rate [kHz]", "68 % interval"
+    )?;
+    for line in lines {
+        let interval = format!("{:.3} .. {:.3}", line.rate_khz_low, line.rate_khz_high);
+        writeln!(
+            out,
+            "{:<width$} {:>12} {:>12.3} {:>21}   {}",
+            line.name, line.accepted, line.rate_khz, interval, line.rule
+        )?;
+    }
+    writeln!(out)
+}
+
+fn write_signals(
+    out: &mut String,
+    signals: &[SignalSummary],
+    lines: &[LineSummary],
+) -> std::fmt::Result {
+    if signals.is_empty() {
+        return Ok(());
+    }
+    let width = signals.iter().map(|s| s.name.chars().count()).max().unwrap_or(0).max(16);
+    writeln!(
+        out,
+        "{:<width$} {:>10} {:>10} {:>10} {:>14} {:>21}",
+        "signal", "injected", "scored", "accepted", "efficiency [%]", "68 % interval"
+    )?;
+    for signal in signals {
+        let interval = format!(
+            "{:.3} .. {:.3}",
+            100.0 * signal.efficiency_low,
+            100.0 * signal.efficiency_high
+        );
+        writeln!(
+            out,
+            "{:<width$} {:>10} {:>10} {:>10} {:>14.3} {:>21}",
+            signal.name,
+            signal.injected,
+            signal.scored,
+            signal.accepted,
+            100.0 * signal.efficiency,
+            interval
+        )?;
+        if lines.len() > 1 {
+            for (line, &accepted) in lines.iter().zip(&signal.accepted_by_line) {
+                let efficiency = percent(accepted, signal.scored);
+                let name = format!("  {}", line.name);
+                writeln!(out, "{name:<width$} {:>32} {efficiency:>14.3}", accepted)?;
+            }
+        }
+    }
+    writeln!(out)
+}

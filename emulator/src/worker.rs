@@ -1,0 +1,151 @@
+//! The data plane: wait until a batch is due, score, decide, stamp, hand on.
+//!
+//! A worker owns its end of two rings and a scratch. Between taking its first batch and handing
+//! on its last one it allocates nothing, takes no lock, logs nothing and makes no system call
+//! (but for yielding where threads must share a core).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use scout40_models::{Scorer, Scratch};
+use scout40_replay::lhc::CrossingId;
+
+use crate::batch::{Batch, Outcome};
+use crate::clock::Clock;
+use crate::ring::{Receiver, Sender, send};
+use crate::trigger::{Menu, Prescale, Rule, and, at_least};
+
+/// What a worker does with a batch that it comes to too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overload {
+    /// After this many ps the arrival ring has been overwritten: the batch is dropped.
+    DropAfterPs(u64),
+    /// The batch waits, and everything after it.
+    Stall,
+}
+
+/// Pacing as a worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Score as soon as a batch is there.
+    Unpaced,
+    /// Score when a batch has arrived by the clock.
+    Paced(Overload),
+}
+
+/// What all threads of a run share.
+pub struct Shared {
+    /// The clock.
+    pub clock: Clock,
+    /// Start of the run in ps of the clock; [`NOT_STARTED`] before.
+    pub start_ps: AtomicU64,
+    /// No more batches will come.
+    pub finished: AtomicBool,
+    /// Idle threads yield, because some share a core.
+    pub yield_when_idle: bool,
+}
+
+/// Value of [`Shared::start_ps`] before the run has started.
+pub const NOT_STARTED: u64 = u64::MAX;
+
+impl Shared {
+    /// Passes idle time.
+    pub fn idle(&self) {
+        if self.yield_when_idle { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
+}
+
+/// Scores and decides the batches of one core.
+pub struct Worker<'a> {
+    /// Shared with the other threads.
+    pub shared: &'a Shared,
+    /// The model, if there is one.
+    pub scorer: Option<&'a dyn Scorer>,
+    /// The lines.
+    pub menu: &'a Menu,
+    /// How it is paced.
+    pub pace: Pace,
+    /// Batches to be scored.
+    pub input: Receiver,
+    /// Batches that have been decided.
+    pub output: Sender,
+}
+
+impl Worker<'_> {
+    /// Works until no more batches will come.
+    pub fn run(mut self) {
+        let mut scratch = self.scorer.map(Scorer::scratch).unwrap_or_default();
+        let prescales = self.menu.prescales();
+        // Acquire: pairs with the release of the start.
+        while self.shared.start_ps.load(Ordering::Acquire) == NOT_STARTED {
+            self.shared.idle();
+        }
+        let mut waited = false;
+        loop {
+            match self.input.pop() {
+                Ok(mut batch) => {
+                    self.process(&mut batch, waited, &mut scratch, &prescales);
+                    send(&mut self.output, batch);
+                    waited = false;
+                }
+                // Acquire: pairs with the release after the reader's last send, so that a ring
+                // that is still empty afterwards stays empty.
+                Err(_) if self.shared.finished.load(Ordering::Acquire) => {
+                    if self.input.is_empty() {
+                        return;
+                    }
+                }
+                Err(_) => {
+                    waited = true;
+                    self.shared.idle();
+                }
+            }
+        }
+    }
+
+    fn process(
+        &self,
+        batch: &mut Batch,
+        waited: bool,
+        scratch: &mut Scratch,
+        prescales: &[Prescale],
+    ) {
+        // Relaxed: it does not change after the start.
+        let start_ps = self.shared.start_ps.load(Ordering::Relaxed);
+        let now_ps = || self.shared.clock.now_ps().saturating_sub(start_ps);
+        let mut now = now_ps();
+        if let Pace::Paced(overload) = self.pace {
+            // The batch came after its time to a worker that had nothing else to do.
+            batch.starved = waited && now > batch.arrival_ps;
+            while now < batch.arrival_ps {
+                now = now_ps();
+            }
+            if let Overload::DropAfterPs(depth_ps) = overload
+                && now - batch.arrival_ps > depth_ps
+            {
+                batch.outcome = Outcome::Dropped;
+                return;
+            }
+        }
+        batch.started_ps = now;
+        if let Some(scorer) = self.scorer {
+            scorer.score(batch.rows.rows(), scratch, &mut batch.scores[..batch.len]);
+        }
+        decide(self.menu, prescales, batch);
+        batch.decided_ps = now_ps();
+    }
+}
+
+/// Fills in which crossings each line selects and accepts.
+pub fn decide(menu: &Menu, prescales: &[Prescale], batch: &mut Batch) {
+    for (k, line) in menu.lines().iter().enumerate() {
+        batch.selected[k] = match &line.rule {
+            Rule::Score { raw, .. } => at_least(&batch.scores[..batch.len], *raw),
+            Rule::Cut(_) => batch.cuts[k],
+        };
+        let (run, orbits, bxs) = (batch.run, &batch.orbits, &batch.bxs);
+        let id =
+            |lane: usize| CrossingId { run, orbit: orbits[lane], bx: bxs[lane].cast_unsigned() };
+        let kept = prescales[k].apply(&batch.selected[k], id);
+        batch.accepted[k] = and(&batch.selected[k], &kept);
+    }
+}
