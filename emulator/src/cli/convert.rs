@@ -1,5 +1,6 @@
 //! `scout40 convert`: the field's formats to `.s40`.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,9 @@ pub struct ConvertArgs {
     /// Rows of all inputs laid end to end, such as `0..800000`
     #[arg(long, value_parser = parse::rows)]
     rows: Option<std::ops::Range<u64>>,
+    /// Keep one event in N, evenly over the rows: a small sample of all that there is
+    #[arg(long, value_name = "N", default_value = "1")]
+    every: NonZeroU64,
     /// Keep rows that the standard preprocessing removes as saturated; values are clamped
     #[arg(long)]
     keep_saturated: bool,
@@ -56,9 +60,9 @@ pub struct ConvertArgs {
     /// `fast` for replays at line rate, `small` for keeping
     #[arg(long, default_value = "fast")]
     compression: CompressionArg,
-    /// Orbits per block with `--place fill`
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    orbits_per_block: u32,
+    /// Orbits per block with `--place fill`; default: 4 for `fast`, 16 for `small`
+    #[arg(long, value_name = "N")]
+    orbits_per_block: Option<u32>,
     /// What the events are
     #[arg(long, default_value = "zero-bias")]
     kind: KindArg,
@@ -89,6 +93,16 @@ enum KindArg {
     Signal,
 }
 
+impl ConvertArgs {
+    /// Short blocks stay in a core's cache while they are read, long ones compress better.
+    fn orbits_per_block(&self) -> u32 {
+        self.orbits_per_block.unwrap_or(match self.compression {
+            CompressionArg::Fast => 4,
+            CompressionArg::Small => 16,
+        })
+    }
+}
+
 /// An import or a write that failed.
 #[derive(Debug, thiserror::Error)]
 enum ConvertError {
@@ -107,7 +121,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let (place, scheme) = place(args, importer.as_ref())?;
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty());
     let mut place_options = PlaceOptions::new(folder.unwrap_or(Path::new(".")).into());
-    place_options.orbits_per_block = args.orbits_per_block;
+    place_options.orbits_per_block = args.orbits_per_block();
     let placer = Placer::new(place, columns, &place_options)?;
     let header = header(args, output, placer.columns(), importer.as_ref(), scheme);
     let compression = match args.compression {
@@ -115,7 +129,8 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         CompressionArg::Small => Compression::Small,
     };
     let mut writer = StreamWriter::create(output, &header, compression)?;
-    let counts = copy(importer.as_mut(), placer, columns, &mut writer)?;
+    let selection = Selection { columns, every: args.every.get() };
+    let counts = copy(importer.as_mut(), placer, &selection, &mut writer)?;
     if counts.placed == 0 {
         eprintln!("warning: no event was written");
     }
@@ -191,7 +206,8 @@ fn header(
     let settings = [
         ("place", if filling_scheme.is_some() { "fill" } else { "keep" }.to_owned()),
         ("keep_saturated", args.keep_saturated.to_string()),
-        ("orbits_per_block", args.orbits_per_block.to_string()),
+        ("every", args.every.to_string()),
+        ("orbits_per_block", args.orbits_per_block().to_string()),
     ];
     header.provenance = Provenance {
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -202,28 +218,42 @@ fn header(
     header
 }
 
+/// Which events and which of their columns are converted.
+struct Selection {
+    columns: ColumnSet,
+    every: u64,
+}
+
+impl Selection {
+    /// The part of `chunk` that is wanted; `seen` events came before it.
+    fn apply<'a>(&self, chunk: &'a Chunk, seen: u64, part: &'a mut Chunk) -> &'a Chunk {
+        if self.every == 1 && self.columns == chunk.events.columns() {
+            return chunk;
+        }
+        part.reset(self.columns);
+        let wanted = |i: &usize| (seen + *i as u64).is_multiple_of(self.every);
+        for i in (0..chunk.events.len()).filter(wanted) {
+            part.events.push_event(&chunk.events, i);
+            part.runs.push(chunk.runs[i]);
+        }
+        part
+    }
+}
+
 fn copy(
     importer: &mut dyn Importer,
     mut placer: Placer,
-    columns: ColumnSet,
+    selection: &Selection,
     writer: &mut StreamWriter,
 ) -> Result<PlaceCounts> {
     let bar = progress_bar(importer.n_events(), "converting");
-    let mut chunk = Chunk::default();
-    let mut narrow = Chunk::default();
-    let drops_columns = columns != importer.columns();
+    let (mut chunk, mut part) = (Chunk::default(), Chunk::default());
+    let mut seen = 0;
     let mut write = |block: &Block| writer.write(block).map_err(ConvertError::from);
     while importer.next_chunk(&mut chunk)? {
         bar.set_position(importer.tally().rows);
-        let chunk = if drops_columns {
-            narrow.reset(columns);
-            (0..chunk.events.len()).for_each(|i| narrow.events.push_event(&chunk.events, i));
-            narrow.runs.extend_from_slice(&chunk.runs);
-            &narrow
-        } else {
-            &chunk
-        };
-        placer.push(chunk, &mut write)?;
+        placer.push(selection.apply(&chunk, seen, &mut part), &mut write)?;
+        seen += chunk.events.len() as u64;
     }
     let counts = placer.finish(&mut write).context("while placing the last events")?;
     bar.finish_and_clear();

@@ -21,8 +21,8 @@ use scout40_models::{Score, Scorer};
 use scout40_replay::event::ColumnSet;
 use serde::Deserialize;
 
-use super::cut::{Cut, CutError, CutSpec};
 use super::Prescale;
+use super::cut::{Cut, CutError, CutSpec};
 
 /// Most lines of a menu: their decisions are the bits of a `u64`.
 pub const LINES_MAX: usize = 64;
