@@ -8,7 +8,7 @@
 //! files in it go when [`SpillFolder`] is dropped.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::event::ColumnSet;
@@ -27,15 +27,15 @@ pub(super) struct SpillFolder {
 impl SpillFolder {
     /// Makes a new folder inside `parent`.
     pub(super) fn create(parent: &Path) -> Result<SpillFolder, ImportError> {
-        for attempt in 0_u32.. {
+        let mut attempt = 0;
+        loop {
             let path = parent.join(format!(".scout40-sort-{}-{attempt}", std::process::id()));
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(SpillFolder { path, n_files: 0 }),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => attempt += 1,
                 Err(error) => return Err(ImportError::io(&path, "create the folder")(error)),
             }
         }
-        unreachable!("a folder does not hold 2^32 others of this name")
     }
 
     /// Begins a new spill file.
@@ -110,7 +110,9 @@ impl SpillReader {
     /// Replaces `page` by the next one; leaves it empty at the end.
     pub(super) fn read(&mut self, page: &mut Chunk, columns: ColumnSet) -> Result<(), ImportError> {
         page.reset(columns);
-        if self.file.buffer().is_empty() && self.at_end()? {
+        let left =
+            self.file.fill_buf().map_err(ImportError::io(&self.path, "read what was sorted"))?;
+        if left.is_empty() {
             return Ok(());
         }
         let n_events = self.length()?;
@@ -123,12 +125,6 @@ impl SpillReader {
             self.fill(entries.bytes_mut())?;
         }
         page.events.index_objects().map_err(ImportError::Chunk)
-    }
-
-    fn at_end(&mut self) -> Result<bool, ImportError> {
-        let left = std::io::BufRead::fill_buf(&mut self.file)
-            .map_err(ImportError::io(&self.path, "read what was sorted"))?;
-        Ok(left.is_empty())
     }
 
     fn length(&mut self) -> Result<usize, ImportError> {
