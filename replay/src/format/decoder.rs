@@ -412,14 +412,14 @@ pub(super) fn read_u64(bytes: &[u8], at: usize) -> u64 {
     bytemuck::pod_read_unaligned(&bytes[at..at + 8])
 }
 
-/// Offset of the index, from the last [`super::END_BYTES`] bytes of a file.
+/// Offset of the index, from the last [`super::END_BYTES`] bytes of a file, which begin at `at`.
 ///
 /// # Errors
 /// Bytes that are no END! section.
-pub(crate) fn index_offset(end: &[u8; super::END_BYTES]) -> Result<u64, FormatError> {
+pub(crate) fn index_offset(end: &[u8; super::END_BYTES], at: u64) -> Result<u64, FormatError> {
     let covered = SECTION_HEAD_BYTES + 8;
     if end[..4] != SectionKind::End.tag() || xxh3_64(&end[..covered]) != read_u64(end, covered) {
-        return Err(FormatError::corrupt("end", 0, "the file does not end with its index"));
+        return Err(FormatError::corrupt("end", at, "the file does not end with its index"));
     }
     Ok(read_u64(end, SECTION_HEAD_BYTES))
 }

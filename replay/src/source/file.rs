@@ -135,7 +135,9 @@ impl FileSource {
         let at = self.decoder.next_offset();
         let Some(index) = &self.info.index else {
             self.ended = true;
-            return Ok(Delivery::Lost { problem });
+            // A damaged index is known since the file was opened, and comes after all blocks.
+            let is_index = matches!(problem, FormatError::Corrupt { what: "index" | "end", .. });
+            return Ok(if is_index { Delivery::End } else { Delivery::Lost { problem } });
         };
         match index.blocks.get(self.next) {
             Some(entry) if entry.offset == at => {
@@ -265,7 +267,7 @@ fn read_index(
     let mut end = [0; END_BYTES];
     file.seek(SeekFrom::Start(end_at)).map_err(io)?;
     file.read_exact(&mut end).map_err(io)?;
-    let index_at = match index_offset(&end) {
+    let index_at = match index_offset(&end, end_at) {
         Ok(offset) if offset < end_at => offset,
         Ok(_) => return missing("it would begin after the end of the file"),
         Err(problem) => return Ok(Err(problem)),
