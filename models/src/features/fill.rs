@@ -123,49 +123,49 @@ impl FillPlan {
         assert!(range.end <= block.len(), "event {} of {}", range.end, block.len());
         assert!(first_lane + n <= MAX_BATCH, "lane {} of {MAX_BATCH}", first_lane + n);
         assert_eq!(rows.n_features(), self.n_features, "rows of another specification");
-        let lanes = rows.lanes_mut();
+        for begin in (0..n).step_by(CHUNK) {
+            let end = (begin + CHUNK).min(n);
+            let events = range.start + begin..range.start + end;
+            self.fill_chunk(block, events, rows.lanes_mut(), first_lane + begin);
+        }
+    }
+
+    /// Fills up to 64 lanes: what is zeroed is still in the level-1 cache when it is written.
+    fn fill_chunk(&self, block: &Block, events: Range<usize>, lanes: &mut [i16], lane: usize) {
+        let n = events.len();
         for column in lanes.chunks_exact_mut(LANE_STRIDE) {
-            column[first_lane..first_lane + n].fill(0);
+            clear(&mut column[lane..lane + n]);
         }
         for target in self.crossing.iter().filter(|t| block.columns().contains(t.column)) {
-            let to = &mut lanes[target.base + first_lane..][..n];
+            let to = &mut lanes[target.base + lane..][..n];
             match block.entries(target.column) {
-                Entries::U8(_) => {
-                    copy::<u8>(&block.get(target.column)[range.clone()], to, target.transform);
-                }
-                _ => copy::<i16>(&block.get(target.column)[range.clone()], to, target.transform),
+                Entries::U8(codes) => copy(&codes[events.clone()], to, target.transform),
+                _ => copy::<i16>(&block.get(target.column)[events.clone()], to, target.transform),
             }
         }
         for objects in &self.objects {
-            objects.fill(block, range.clone(), lanes, first_lane);
+            objects.fill(block, events.clone(), lanes, lane);
         }
     }
 }
 
 impl ObjectTargets {
-    fn fill(&self, block: &Block, range: Range<usize>, lanes: &mut [i16], first_lane: usize) {
-        let offsets = &block.offsets(self.collection)[range.start..=range.end];
+    fn fill(&self, block: &Block, events: Range<usize>, lanes: &mut [i16], lane: usize) {
+        let offsets = &block.offsets(self.collection)[events.start..=events.end];
+        let objects = offsets[0] as usize..offsets[events.len()] as usize;
+        if objects.is_empty() {
+            return;
+        }
         let mut places = [0u32; (CHUNK + 1) * MAX_OBJECTS];
-        for begin in (0..range.len()).step_by(CHUNK) {
-            let end = (begin + CHUNK).min(range.len());
-            let chunk = &offsets[begin..=end];
-            let objects = chunk[0] as usize..chunk[end - begin] as usize;
-            self.place(chunk, (first_lane + begin) as u32, &mut places);
-            for target in self.targets.iter().filter(|t| block.columns().contains(t.column)) {
-                let (to, places) = (&mut lanes[target.base..], &places[..objects.len()]);
-                match block.entries(target.column) {
-                    Entries::U8(_) => scatter::<u8>(
-                        &block.get(target.column)[objects.clone()],
-                        places,
-                        to,
-                        target.transform,
-                    ),
-                    _ => scatter::<i16>(
-                        &block.get(target.column)[objects.clone()],
-                        places,
-                        to,
-                        target.transform,
-                    ),
+        self.place(offsets, lane as u32, &mut places);
+        let places = &places[..objects.len()];
+        for target in self.targets.iter().filter(|t| block.columns().contains(t.column)) {
+            let (to, transform) = (&mut lanes[target.base..], target.transform);
+            match block.entries(target.column) {
+                Entries::U8(codes) => scatter(&codes[objects.clone()], places, to, transform),
+                _ => {
+                    let codes: &[i16] = &block.get(target.column)[objects.clone()];
+                    scatter(codes, places, to, transform);
                 }
             }
         }
@@ -211,6 +211,17 @@ macro_rules! each_transform {
             }
         }
     };
+}
+
+/// Zeroes lanes; without a call where there is one, or a whole chunk.
+fn clear(lanes: &mut [i16]) {
+    if let [lane] = lanes {
+        *lane = 0;
+    } else if let Ok(chunk) = <&mut [i16; CHUNK]>::try_from(&mut *lanes) {
+        *chunk = [0; CHUNK];
+    } else {
+        lanes.fill(0);
+    }
 }
 
 fn copy<T: Code>(from: &[T], to: &mut [i16], transform: Transform) {

@@ -1,8 +1,8 @@
 //! Evaluation by walking: the specification that every faster way has to equal bit for bit.
 //!
 //! Events go 64 at a time: their features are copied into a compact tile that stays in the
-//! level-1 cache. Axis-parallel trees are walked by 16 events at once, one level per step, so
-//! that 16 loads are in flight instead of one. There is no branch on the data: a leaf points to
+//! level-1 cache. Axis-parallel trees are walked by all of them at once, one level per step, so
+//! that many loads are in flight instead of one. There is no branch on the data: a leaf points to
 //! itself with a comparison that never holds, so an event that arrives early waits there until
 //! the deepest level is done. Extended trees are walked one event at a time.
 //!
@@ -14,10 +14,8 @@ use crate::scorer::{Score, Scorer, Scratch};
 
 /// Events in a tile.
 const TILE: usize = 64;
-/// Events in flight.
-const IN_FLIGHT: usize = 16;
 
-const _: () = assert!(MAX_BATCH.is_multiple_of(TILE) && TILE.is_multiple_of(IN_FLIGHT));
+const _: () = assert!(MAX_BATCH.is_multiple_of(TILE));
 const _: () = assert!(crate::features::MAX_FEATURES * TILE <= 1 << 16, "tile places fit u16");
 
 /// A node to walk through: 8 bytes.
@@ -150,20 +148,19 @@ fn walk_axis(
     tile: &[i16],
     out: &mut [Score],
 ) {
+    let mut at = [0; TILE];
+    let at = &mut at[..out.len()];
     for tree in trees {
-        for (group, out) in out.chunks_mut(IN_FLIGHT).enumerate() {
-            let lanes = &tile[group * IN_FLIGHT..];
-            let mut at = [tree.root; IN_FLIGHT];
-            for _ in 0..tree.depth {
-                for (lane, at) in at.iter_mut().enumerate() {
-                    let node = nodes[*at as usize];
-                    let x = lanes[usize::from(node.tile_place) + lane];
-                    *at = node.left + u32::from(x > node.threshold);
-                }
+        at.fill(tree.root);
+        for _ in 0..tree.depth {
+            for (lane, at) in at.iter_mut().enumerate() {
+                let node = nodes[*at as usize];
+                let x = tile[usize::from(node.tile_place) + lane];
+                *at = node.left + u32::from(x > node.threshold);
             }
-            for (out, at) in out.iter_mut().zip(at) {
-                *out -= values[at as usize];
-            }
+        }
+        for (out, &at) in out.iter_mut().zip(&*at) {
+            *out -= values[at as usize];
         }
     }
 }
