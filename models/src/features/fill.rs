@@ -26,6 +26,9 @@ const DUMP_LANE: u32 = MAX_BATCH as u32;
 
 const _: () = assert!(LANE_STRIDE > MAX_BATCH, "the dump lane is one of the padding");
 
+/// Where the objects of a chunk go, and room for the table of its last event.
+type Places = [u32; (CHUNK + 1) * MAX_OBJECTS];
+
 /// Where the values of one column go.
 #[derive(Clone, Debug)]
 struct Target {
@@ -41,6 +44,8 @@ struct ObjectTargets {
     collection: Collection,
     /// For each rank: index of lane 0 of its feature, relative to the base.
     places: [u32; MAX_OBJECTS],
+    /// What of a lane is added to it: nothing for ranks that no feature asks for.
+    lane_masks: [u32; MAX_OBJECTS],
     targets: Vec<Target>,
 }
 
@@ -87,11 +92,17 @@ impl FillPlan {
         let first = ranks.iter().flatten().min().expect("the column is asked for");
         let places = ranks
             .map(|place| place.map_or(DUMP_LANE, |place| ((place - first) * LANE_STRIDE) as u32));
+        let lane_masks = ranks.map(|place| if place.is_some() { u32::MAX } else { 0 });
         let target = Target { column, transform, base: first * LANE_STRIDE };
         let alike = |o: &&mut ObjectTargets| o.collection == collection && o.places == places;
         match self.objects.iter_mut().find(alike) {
             Some(objects) => objects.targets.push(target),
-            None => self.objects.push(ObjectTargets { collection, places, targets: vec![target] }),
+            None => self.objects.push(ObjectTargets {
+                collection,
+                places,
+                lane_masks,
+                targets: vec![target],
+            }),
         }
     }
 
@@ -123,15 +134,23 @@ impl FillPlan {
         assert!(range.end <= block.len(), "event {} of {}", range.end, block.len());
         assert!(first_lane + n <= MAX_BATCH, "lane {} of {MAX_BATCH}", first_lane + n);
         assert_eq!(rows.n_features(), self.n_features, "rows of another specification");
+        let mut places = [0; (CHUNK + 1) * MAX_OBJECTS];
         for begin in (0..n).step_by(CHUNK) {
             let end = (begin + CHUNK).min(n);
             let events = range.start + begin..range.start + end;
-            self.fill_chunk(block, events, rows.lanes_mut(), first_lane + begin);
+            self.fill_chunk(block, events, rows.lanes_mut(), first_lane + begin, &mut places);
         }
     }
 
     /// Fills up to 64 lanes: what is zeroed is still in the level-1 cache when it is written.
-    fn fill_chunk(&self, block: &Block, events: Range<usize>, lanes: &mut [i16], lane: usize) {
+    fn fill_chunk(
+        &self,
+        block: &Block,
+        events: Range<usize>,
+        lanes: &mut [i16],
+        lane: usize,
+        places: &mut Places,
+    ) {
         let n = events.len();
         for column in lanes.chunks_exact_mut(LANE_STRIDE) {
             clear(&mut column[lane..lane + n]);
@@ -144,20 +163,26 @@ impl FillPlan {
             }
         }
         for objects in &self.objects {
-            objects.fill(block, events.clone(), lanes, lane);
+            objects.fill(block, events.clone(), lanes, lane, places);
         }
     }
 }
 
 impl ObjectTargets {
-    fn fill(&self, block: &Block, events: Range<usize>, lanes: &mut [i16], lane: usize) {
+    fn fill(
+        &self,
+        block: &Block,
+        events: Range<usize>,
+        lanes: &mut [i16],
+        lane: usize,
+        places: &mut Places,
+    ) {
         let offsets = &block.offsets(self.collection)[events.start..=events.end];
         let objects = offsets[0] as usize..offsets[events.len()] as usize;
         if objects.is_empty() {
             return;
         }
-        let mut places = [0u32; (CHUNK + 1) * MAX_OBJECTS];
-        self.place(offsets, lane as u32, &mut places);
+        self.place(offsets, lane as u32, places);
         let places = &places[..objects.len()];
         for target in self.targets.iter().filter(|t| block.columns().contains(t.column)) {
             let (to, transform) = (&mut lanes[target.base..], target.transform);
@@ -172,13 +197,13 @@ impl ObjectTargets {
     }
 
     /// Writes down where each object of up to 64 events goes.
-    fn place(&self, offsets: &[u32], first_lane: u32, places: &mut [u32]) {
+    fn place(&self, offsets: &[u32], first_lane: u32, places: &mut Places) {
         for (lane, &offset) in (first_lane..).zip(&offsets[..offsets.len() - 1]) {
             let begin = (offset - offsets[0]) as usize;
             let to: &mut [u32; MAX_OBJECTS] =
                 (&mut places[begin..begin + MAX_OBJECTS]).try_into().expect("of that length");
-            for (to, &place) in to.iter_mut().zip(&self.places) {
-                *to = if place == DUMP_LANE { DUMP_LANE } else { place + lane };
+            for ((to, place), mask) in to.iter_mut().zip(self.places).zip(self.lane_masks) {
+                *to = place + (lane & mask);
             }
         }
     }

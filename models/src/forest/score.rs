@@ -3,8 +3,8 @@
 //! A leaf at depth d that k training rows reached stands for the path length d + c(k), where
 //! c(k) is what isolating k rows would still take on average. Each leaf value is rounded once,
 //! to `fraction_bits` fractional bits; sums of them are exact, so every way to evaluate a forest
-//! gives the same score: −Σ over trees. The display is 2^(−E[h]/c(ψ)), between 0 and 1, where E[h]
-//! is the mean path length and ψ the rows per tree.
+//! gives the same score: −Σ over trees. The display is `2^(−E[h]/c(ψ))`, between 0 and 1, where
+//! `E[h]` is the mean path length and ψ the rows per tree.
 //!
 //! **Source**: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008, equations 1 and 2; the harmonic
 //! number is summed exactly, where the paper takes ln(k) + 0.5772.
@@ -39,7 +39,7 @@ pub fn leaf_value(path_length: f64, fraction_bits: u32) -> i32 {
     (path_length * f64::from(1 << fraction_bits)).round() as i32
 }
 
-/// 2^(−E[h]/c(ψ)) of a score.
+/// `2^(−E[h]/c(ψ))` of a score.
 #[must_use]
 pub fn display(score: Score, n_trees: usize, fraction_bits: u32, normaliser: f64) -> f64 {
     let mean = -f64::from(score) / f64::from(1 << fraction_bits) / n_trees as f64;
