@@ -292,11 +292,12 @@ mod tests {
         // same share of the spread: less than 1 in 10^4 decisions can change. An event meets
         // about 800, so few events have one changed path, and it moves the mean of 100 path
         // lengths by at most 0.18 and the display by at most ln 2 / 10.24 · 0.18 = 0.012.
-        // Four changes in one event: less than 10^-5 of all events, and 0.05.
+        // Four changes in one event: less than 10^-5 of all events, and 0.05. Eight runs gave
+        // at most 0.7 % changed events, by at most 0.005.
         for extension_level in [1, 7, 56] {
             let differences = differences(extension_level);
             let equal = differences.iter().filter(|&&d| d < ROUNDING).count();
-            assert!(equal > N_ROWS * 85 / 100, "level {extension_level}: {equal} equal");
+            assert!(equal > N_ROWS * 95 / 100, "level {extension_level}: {equal} equal");
             let worst = differences.iter().copied().fold(0.0, f64::max);
             assert!(worst < 0.05, "level {extension_level}: {worst}");
         }
@@ -333,8 +334,8 @@ mod tests {
 
     #[test]
     fn our_forests_rank_events_as_those_of_the_crate_do() {
-        // Two seeds of one trainer agree to about 0.95 on Level-1 events; 0.85 leaves ten times
-        // the spread that was seen between runs.
+        // Eight runs gave 0.945 to 0.955, 0.950 to 0.967 and 0.969 to 0.975, as two seeds of one
+        // trainer do; 0.9 is ten standard deviations below.
         let block = l1_block(N_ROWS, 1);
         for extension_level in [0, 1, 7] {
             let config = config(extension_level);
@@ -344,7 +345,7 @@ mod tests {
             let own = sample.grow(&|| ()).unwrap();
             let [own, of_crate] = [own, of_crate].map(|f| scores(&ForestWalk::new(&f), &block));
             let correlation = spearman(&own, &of_crate);
-            assert!(correlation > 0.85, "level {extension_level}: {correlation}");
+            assert!(correlation > 0.9, "level {extension_level}: {correlation}");
         }
     }
 
