@@ -80,6 +80,9 @@ pub struct Batch {
 
 impl Batch {
     /// A batch of at most `capacity` crossings with `n_features` columns of rows.
+    ///
+    /// # Panics
+    /// If the capacity is no multiple of 64 up to 512: the configuration was checked.
     #[must_use]
     pub fn new(capacity: usize, n_features: usize, menu: &Menu) -> Batch {
         assert!(capacity <= BATCH_MAX && capacity.is_multiple_of(64) && capacity > 0);

@@ -83,6 +83,9 @@ impl RunHistogram {
     }
 
     /// Adds what has been recorded to `to` and begins anew. Allocates nothing.
+    ///
+    /// # Panics
+    /// Never: all histograms have the same bounds.
     pub fn drain_into(&mut self, to: &mut Histogram<u64>) {
         for bin in (0..=self.highest).rev() {
             let above = self.differences.get(bin + self.stride).copied().unwrap_or(0);
@@ -156,6 +159,9 @@ impl LatencyRecorder {
     }
 
     /// Ends an interval: shows its histograms, adds them to those of the run, begins anew.
+    ///
+    /// # Panics
+    /// Never: all histograms have the same bounds.
     pub fn end_interval<R>(&mut self, show: impl FnOnce(&Latencies) -> R) -> R {
         if let Some((total, queueing)) = &mut self.paced {
             total.drain_into(&mut self.interval.total);

@@ -160,6 +160,7 @@ fn collector<'a>(
     }))
 }
 
+#[expect(clippy::vec_box, reason = "the rings hand over boxes: eight bytes each")]
 /// All batches of the run, with all the memory that they will ever use.
 fn batches(plan: &RunPlan) -> Vec<Box<Batch>> {
     let size = plan.config.batch_size;
@@ -200,6 +201,7 @@ struct CoreZero<'a> {
     reader: Reader<'a>,
     collector: Collector<'a>,
     pool: BlockPool,
+    #[expect(clippy::vec_box, reason = "the rings hand over boxes: eight bytes each")]
     free: Vec<Box<Batch>>,
     stop: &'a AtomicBool,
     progress: &'a mut dyn FnMut(Progress),

@@ -67,6 +67,9 @@ impl BlockPool {
     }
 
     /// One user less; blocks without users are to be used again, oldest first.
+    ///
+    /// # Panics
+    /// If there is no such block, or it has no user.
     pub fn release(&mut self, number: u64) {
         self.live_mut(number).users -= 1;
         while self.live.front().is_some_and(|live| live.users == 0) {

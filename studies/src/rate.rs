@@ -160,6 +160,9 @@ pub enum CalibrateError {
 /// # Errors
 /// A sample in which a single event stands for more than the target: any threshold would be
 /// an extrapolation.
+///
+/// # Panics
+/// Never: a sample with events has a highest score.
 pub fn threshold_for_rate(
     counts: &ScoreCounts,
     collision_rate_hz: f64,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use scout40_models::Model;
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
+use scout40_replay::format::{Provenance, StreamIndex};
 use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
 use scout40_replay::units;
 
@@ -116,40 +117,7 @@ fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
     let header = &info.header;
     writeln!(out, "sample     {} ({})", header.sample, header.kind.name())?;
     match &info.index {
-        Some(index) => {
-            let n = index.n_crossings;
-            writeln!(
-                out,
-                "crossings  {} in {} blocks, {} bytes ({:.1} per crossing)",
-                grouped(n),
-                index.blocks.len(),
-                grouped(info.bytes),
-                info.bytes as f64 / n.max(1) as f64
-            )?;
-            for collection in Collection::OBJECTS {
-                let objects = index.n_objects[collection as usize];
-                writeln!(
-                    out,
-                    "           {:>12} {} objects ({:.3} per crossing)",
-                    grouped(objects),
-                    collection.name(),
-                    objects as f64 / n.max(1) as f64
-                )?;
-            }
-            if let (Some(first), Some(last)) = (index.blocks.first(), index.blocks.last()) {
-                writeln!(
-                    out,
-                    "span       run {} orbit {} lumi {} .. run {} orbit {} lumi {}",
-                    first.run,
-                    first.first_orbit,
-                    first.first_lumi,
-                    last.run,
-                    last.last_orbit,
-                    last.last_lumi
-                )?;
-            }
-            writeln!(out, "digest     {:016x}", index.digest)?;
-        }
+        Some(index) => write_index(out, index, info.bytes)?,
         None => {
             let problem = info.index_problem.as_ref().map_or(String::new(), ToString::to_string);
             writeln!(out, "index      LOST ({problem}): readable up to the last whole block")?;
@@ -171,7 +139,45 @@ fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
     for (bit, line) in header.lines.iter().enumerate() {
         writeln!(out, "line       {bit} {}: {}", line.name, line.rule)?;
     }
-    let provenance = &header.provenance;
+    write_provenance(out, &header.provenance)
+}
+
+fn write_index(out: &mut String, index: &StreamIndex, bytes: u64) -> std::fmt::Result {
+    let n = index.n_crossings;
+    writeln!(
+        out,
+        "crossings  {} in {} blocks, {} bytes ({:.1} per crossing)",
+        grouped(n),
+        index.blocks.len(),
+        grouped(bytes),
+        bytes as f64 / n.max(1) as f64
+    )?;
+    for collection in Collection::OBJECTS {
+        let objects = index.n_objects[collection as usize];
+        writeln!(
+            out,
+            "           {:>12} {} objects ({:.3} per crossing)",
+            grouped(objects),
+            collection.name(),
+            objects as f64 / n.max(1) as f64
+        )?;
+    }
+    if let (Some(first), Some(last)) = (index.blocks.first(), index.blocks.last()) {
+        writeln!(
+            out,
+            "span       run {} orbit {} lumi {} .. run {} orbit {} lumi {}",
+            first.run,
+            first.first_orbit,
+            first.first_lumi,
+            last.run,
+            last.last_orbit,
+            last.last_lumi
+        )?;
+    }
+    writeln!(out, "digest     {:016x}", index.digest)
+}
+
+fn write_provenance(out: &mut String, provenance: &Provenance) -> std::fmt::Result {
     writeln!(out, "made by    {}", provenance.tool)?;
     for (name, value) in &provenance.settings {
         writeln!(out, "           {name} = {}", value.trim_end().replace('\n', "; "))?;

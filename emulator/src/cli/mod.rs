@@ -35,7 +35,7 @@ Examples:
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     Convert(convert::ConvertArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(args: Args) -> Result<()> {
     match args.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -75,7 +75,7 @@ impl Prescale {
     #[must_use]
     pub fn keeps(&self, id: CrossingId) -> bool {
         self.n.get() == 1
-            || xxh3_64_with_seed(&id.to_bytes(), self.line_hash) % u64::from(self.n.get()) == 0
+            || xxh3_64_with_seed(&id.to_bytes(), self.line_hash).is_multiple_of(self.n.get().into())
     }
 
     /// The crossings of a mask that the line keeps.

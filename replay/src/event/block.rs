@@ -279,6 +279,9 @@ impl Block {
     }
 
     /// Number of objects of a kind, or of crossings.
+    ///
+    /// # Panics
+    /// Never: offsets begin with 0.
     #[must_use]
     pub fn n_entries(&self, collection: Collection) -> usize {
         match collection {
@@ -337,6 +340,9 @@ impl Block {
 
     /// Appends crossing `index` of `from`. Columns that `from` lacks become zero; offsets are
     /// kept up to date.
+    ///
+    /// # Panics
+    /// If `from` has no such crossing.
     pub fn push_event(&mut self, from: &Block, index: usize) {
         for column in self.columns.iter() {
             let spec = column.spec();

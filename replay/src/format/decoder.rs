@@ -215,6 +215,9 @@ impl StreamDecoder {
     ///
     /// # Errors
     /// Bytes that are no stream, or a section whose checksum does not match.
+    ///
+    /// # Panics
+    /// Never: a section is finished only once it has been verified.
     pub fn step(&mut self) -> Result<Step, FormatError> {
         self.release();
         if !self.preamble_seen {

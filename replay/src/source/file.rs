@@ -95,6 +95,9 @@ impl FileSource {
     ///
     /// # Errors
     /// The operating system's refusal, or a file without an index.
+    ///
+    /// # Panics
+    /// Never: a file without an index has the reason.
     pub fn seek_orbit(&mut self, orbit: u32) -> Result<(), SourceError> {
         let Some(index) = &self.info.index else {
             let problem = self.info.index_problem.clone().expect("no index without a reason");
