@@ -123,6 +123,7 @@ impl Batch {
         }
         self.has_signal = false;
         self.cuts.fill(Mask::default());
+        (self.started_ps, self.decided_ps) = (0, 0);
         self.outcome = Outcome::Scored;
         self.starved = false;
     }

@@ -129,7 +129,7 @@ pub fn execute(
         stop,
         progress,
         next_report_ps: 0,
-        last_decided_ps: 0,
+        end_ps: 0,
     };
     std::thread::scope(|scope| {
         let _finish = FinishOnDrop(&shared);
@@ -206,7 +206,8 @@ struct CoreZero<'a> {
     stop: &'a AtomicBool,
     progress: &'a mut dyn FnMut(Progress),
     next_report_ps: u64,
-    last_decided_ps: u64,
+    /// Last decision or arrival, in ps since the start of the run.
+    end_ps: u64,
 }
 
 impl CoreZero<'_> {
@@ -265,7 +266,8 @@ impl CoreZero<'_> {
         let mut any = false;
         while let Some(mut batch) = dealer.take_back() {
             self.collector.take(&batch, &mut self.pool)?;
-            self.last_decided_ps = self.last_decided_ps.max(batch.decided_ps);
+            // A dropped batch was decided by nobody, but the run lasted until it arrived.
+            self.end_ps = self.end_ps.max(batch.decided_ps).max(batch.arrival_ps);
             batch.clear();
             self.free.push(batch);
             any = true;
@@ -306,7 +308,7 @@ impl CoreZero<'_> {
         }
         let mut trouble = self.reader.trouble.clone();
         trouble.starved_batches = self.collector.starved_batches;
-        let elapsed_s = self.last_decided_ps as f64 * 1e-12;
+        let elapsed_s = self.end_ps as f64 * 1e-12;
         let summary =
             RunSummary::new(self.plan, &self.collector, Account { counts, trouble, elapsed_s });
         if let Some(folder) = folder {

@@ -5,6 +5,7 @@
 //! run; only whether they are ready in time is not.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::inject::Injector;
@@ -174,7 +175,11 @@ impl<'a> Reader<'a> {
             let Some((number, at)) = self.current else {
                 if pool.spare.is_empty() {
                     // A batch may hold the events of all blocks: then it must go as it is.
-                    return Ok(if batch.len > 0 { self.close(batch) } else { Filled::Blocked });
+                    return Ok(if batch.len > 0 {
+                        self.close(batch, pool)
+                    } else {
+                        Filled::Blocked
+                    });
                 }
                 self.next_block(pool)?;
                 continue;
@@ -199,16 +204,38 @@ impl<'a> Reader<'a> {
             }
             run.len = run.len.min((limit - run.first).min(u64::from(u32::MAX)) as u32);
             run.len = self.same_lumi(block, at, run.len, lumi);
-            self.take(batch, pool, number, at, run);
+            self.take(batch, pool, (number, at), run);
         }
-        Ok(if batch.len > 0 { self.close(batch) } else { Filled::End })
+        Ok(if batch.len > 0 { self.close(batch, pool) } else { Filled::End })
     }
 
-    fn close(&self, batch: &mut Batch) -> Filled {
+    /// Fills in what follows from which events a batch holds.
+    fn close(&mut self, batch: &mut Batch, pool: &BlockPool) -> Filled {
+        let mut lane = 0;
+        for s in 0..batch.segments.len() {
+            let Segment { block, first, len } = batch.segments[s];
+            let range = first as usize..(first + len) as usize;
+            self.fill_segment(pool.get(block), range, batch, lane);
+            lane += len as usize;
+        }
         batch.rows.set_len(batch.len);
         let last = batch.slots.last().expect("a batch with events has slots").last();
         batch.arrival_ps = self.options.clock.map_or(0, |clock| clock.due_ps(last));
         Filled::Ready
+    }
+
+    fn fill_segment(&mut self, block: &Block, range: Range<usize>, batch: &mut Batch, lane: usize) {
+        batch.orbits.extend_from_slice(&block.get::<u32>(Column::Orbit)[range.clone()]);
+        batch.bxs.extend_from_slice(&block.get::<i16>(Column::Bx)[range.clone()]);
+        if let Some(model) = self.model {
+            model.plan.fill(block, range.clone(), &mut batch.rows, lane);
+        }
+        if self.has_cuts {
+            range.clone().for_each(|i| self.cut(block, i, batch, lane + i - range.start));
+        }
+        if let Some(injector) = self.injector {
+            self.inject(injector, block, range, batch, lane);
+        }
     }
 
     /// Moves the events of `run` from the block into the batch.
@@ -216,40 +243,29 @@ impl<'a> Reader<'a> {
         &mut self,
         batch: &mut Batch,
         pool: &mut BlockPool,
-        number: u64,
-        at: usize,
+        (number, at): (u64, usize),
         run: SlotRun,
     ) {
-        let block = pool.get(number);
-        let (lane, n) = (batch.len, run.len as usize);
-        let range = at..at + n;
-        batch.orbits.extend_from_slice(&block.get::<u32>(Column::Orbit)[range.clone()]);
-        batch.bxs.extend_from_slice(&block.get::<i16>(Column::Bx)[range.clone()]);
-        if let Some(model) = self.model {
-            model.plan.fill(block, range.clone(), &mut batch.rows, lane);
-        }
-        if self.has_cuts {
-            range.clone().for_each(|i| self.cut(block, i, batch, lane + i - at));
-        }
-        self.inject(block, at, batch, lane, n);
+        let n = run.len as usize;
         batch.len += n;
         match batch.slots.last_mut() {
             Some(last) if last.last() + 1 == run.first => last.len += run.len,
             _ => batch.slots.push(run),
         }
-        let block_ends = range.end == block.len();
         match batch.segments.last_mut() {
-            Some(last) if last.block == number => last.len += n as u32,
+            Some(last) if last.block == number => last.len += run.len,
             _ => {
-                batch.segments.push(Segment { block: number, first: at as u32, len: n as u32 });
+                batch.segments.push(Segment { block: number, first: at as u32, len: run.len });
                 pool.retain(number);
             }
         }
         self.slots.advance(n as u64);
         self.counts.read += n as u64;
-        self.current = (!block_ends).then_some((number, range.end));
-        if block_ends {
+        if at + n == pool.get(number).len() {
             pool.release(number);
+            self.current = None;
+        } else {
+            self.current = Some((number, at + n));
         }
     }
 
@@ -264,18 +280,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn inject(&mut self, block: &Block, at: usize, batch: &mut Batch, lane: usize, n: usize) {
-        let Some(injector) = self.injector else { return };
-        for i in 0..n {
-            let Some(pick) = injector.pick(batch.crossing_id(lane + i)) else { continue };
-            injector.merge(block, at + i, pick, &mut self.merged);
+    fn inject(
+        &mut self,
+        injector: &Injector,
+        block: &Block,
+        range: Range<usize>,
+        batch: &mut Batch,
+        first_lane: usize,
+    ) {
+        for (lane, at) in (first_lane..).zip(range) {
+            let Some(pick) = injector.pick(batch.crossing_id(lane)) else { continue };
+            injector.merge(block, at, pick, &mut self.merged);
             if let Some(model) = self.model {
-                model.plan.fill(&self.merged, 0..1, &mut batch.rows, lane + i);
+                model.plan.fill(&self.merged, 0..1, &mut batch.rows, lane);
             }
             if self.has_cuts {
-                self.cut(&self.merged, 0, batch, lane + i);
+                self.cut(&self.merged, 0, batch, lane);
             }
-            batch.process[lane + i] = pick.signal as u8 + 1;
+            batch.process[lane] = pick.signal as u8 + 1;
             batch.has_signal = true;
         }
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod features;
 pub mod file;
 pub mod forest;
+mod kernels;
 pub mod rows;
 pub mod scorer;
 

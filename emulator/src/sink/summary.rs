@@ -145,7 +145,7 @@ pub struct RunSummary {
     pub at_line_rate: bool,
     /// Crossings scored per µs of the run.
     pub sustained_mhz: f64,
-    /// From the start to the last decision.
+    /// From the start to the last decision or arrival.
     pub elapsed_s: f64,
     /// Latency per event in ns.
     pub latency_ns: LatencySummary,
@@ -202,7 +202,7 @@ pub struct Account {
     pub counts: Counts,
     /// Trouble that is not a loss.
     pub trouble: Trouble,
-    /// From the start to the last decision.
+    /// From the start to the last decision or arrival.
     pub elapsed_s: f64,
 }
 

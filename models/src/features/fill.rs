@@ -1,109 +1,96 @@
 //! Filling rows from blocks.
 //!
 //! A plan sorts the features by where they come from. Per-crossing columns are copied. Object
-//! columns go in two steps, because events have different numbers of objects and a loop over the
-//! objects of each event would mispredict its end every time: first, for 64 events at a time, the
-//! place of every object in the batch is written down without a branch (a whole table of places
-//! per event, of which the next event overwrites what it does not need); then one plain loop per
-//! column moves the values. Lanes of objects that an event does not have were zeroed before.
+//! columns are turned on their side eight events at a time: the objects of an event lie side by
+//! side in the block, those of equal rank must lie side by side in the rows, and that is a
+//! transposition of an 8 × 8 square, with zeros where an event has no such object:
 //!
-//! Objects beyond the ranks that a specification asks for land in a padding lane. Nothing is
-//! allocated, nothing is checked that [`FeatureSpec::check`] and `Block::check` have checked.
+//! ```text
+//! block   event 0 │ a0 a1 a2 │ event 1 │ b0 │ event 2 │ c0 c1 │ …
+//! square  a0 a1 a2 0 0 0 0 0          rows  rank 0   a0 b0 c0 …
+//!         b0  0  0 0 0 0 0 0    ─►          rank 1   a1  0 c1 …
+//!         c0 c1  0 0 0 0 0 0                rank 2   a2  0  0 …
+//! ```
+//!
+//! There is no loop over the objects of an event, whose end would be mispredicted every time.
+//! What does not fill a square (single events, the end of a range) goes value by value. Nothing
+//! is allocated, nothing is checked that [`FeatureSpec::check`] and `Block::check` have checked.
 
 use std::ops::Range;
 
 use scout40_replay::event::{Block, Collection, Column, Element, Entries};
 
 use super::{Feature, FeatureSpec, Transform};
+use crate::kernels::turn::{Lists, NOWHERE, SIDE, turn};
 use crate::rows::{LANE_STRIDE, MAX_BATCH, RowBuffer};
 
 /// Largest number of objects of one kind in one event.
 const MAX_OBJECTS: usize = 16;
-/// Events whose objects are placed together.
+/// Events whose multiplicities are looked at together.
 const CHUNK: usize = 64;
-/// A lane that holds no event, where unwanted objects go.
-const DUMP_LANE: u32 = MAX_BATCH as u32;
-
-const _: () = assert!(LANE_STRIDE > MAX_BATCH, "the dump lane is one of the padding");
-
-/// Where the objects of a chunk go, and room for the table of its last event.
-type Places = [u32; (CHUNK + 1) * MAX_OBJECTS];
-
-/// Where the values of one column go.
+/// Where the entries of a per-crossing column go.
 #[derive(Clone, Debug)]
-struct Target {
+struct CrossingTarget {
     column: Column,
     transform: Transform,
-    /// Index of lane 0 of the lowest feature that is made of the column.
-    base: usize,
+    /// Index of lane 0 of the feature.
+    place: usize,
 }
 
-/// Columns of one kind of object whose features are equally spaced.
+/// Where the entries of an object column go.
 #[derive(Clone, Debug)]
-struct ObjectTargets {
+struct ObjectTarget {
     collection: Collection,
-    /// For each rank: index of lane 0 of its feature, relative to the base.
+    column: Column,
+    transform: Transform,
+    /// For each rank: index of lane 0 of the feature, or [`NOWHERE`].
     places: [u32; MAX_OBJECTS],
-    /// What of a lane is added to it: nothing for ranks that no feature asks for.
-    lane_masks: [u32; MAX_OBJECTS],
-    targets: Vec<Target>,
 }
 
 /// A feature specification made ready to fill rows.
 #[derive(Clone, Debug)]
 pub struct FillPlan {
     n_features: usize,
-    crossing: Vec<Target>,
-    objects: Vec<ObjectTargets>,
+    /// Index of lane 0 of the features that are a constant zero.
+    zeros: Vec<usize>,
+    crossing: Vec<CrossingTarget>,
+    /// Sorted by collection.
+    objects: Vec<ObjectTarget>,
 }
 
 impl FillPlan {
     /// The plan of a specification.
     #[must_use]
     pub fn new(spec: &FeatureSpec) -> FillPlan {
-        let mut plan =
-            FillPlan { n_features: spec.len(), crossing: Vec::new(), objects: Vec::new() };
-        let mut done = Vec::new();
-        for (place, &feature) in spec.features().iter().enumerate() {
-            let Feature::Value { column, transform, .. } = feature else { continue };
+        let (zeros, crossing, objects) = (Vec::new(), Vec::new(), Vec::new());
+        let mut plan = FillPlan { n_features: spec.len(), zeros, crossing, objects };
+        for (number, &feature) in spec.features().iter().enumerate() {
+            let place = number * LANE_STRIDE;
+            let Feature::Value { column, index, transform } = feature else {
+                plan.zeros.push(place);
+                continue;
+            };
             let collection = column.spec().collection;
             if collection == Collection::Crossing {
-                plan.crossing.push(Target { column, transform, base: place * LANE_STRIDE });
-            } else if !done.contains(&(column, transform)) {
-                done.push((column, transform));
-                plan.add_objects(spec, collection, column, transform);
+                plan.crossing.push(CrossingTarget { column, transform, place });
+                continue;
+            }
+            let rank = usize::from(index);
+            let fits = |target: &&mut ObjectTarget| {
+                (target.column, target.transform) == (column, transform)
+                    && target.places[rank] == NOWHERE
+            };
+            match plan.objects.iter_mut().find(fits) {
+                Some(target) => target.places[rank] = place as u32,
+                None => {
+                    let mut places = [NOWHERE; MAX_OBJECTS];
+                    places[rank] = place as u32;
+                    plan.objects.push(ObjectTarget { collection, column, transform, places });
+                }
             }
         }
+        plan.objects.sort_by_key(|target| target.collection as usize);
         plan
-    }
-
-    fn add_objects(
-        &mut self,
-        spec: &FeatureSpec,
-        collection: Collection,
-        column: Column,
-        transform: Transform,
-    ) {
-        let place_of = |rank: usize| {
-            let feature = Feature::Value { column, index: rank as u8, transform };
-            spec.features().iter().position(|&f| f == feature)
-        };
-        let ranks: [Option<usize>; MAX_OBJECTS] = std::array::from_fn(place_of);
-        let first = ranks.iter().flatten().min().expect("the column is asked for");
-        let places = ranks
-            .map(|place| place.map_or(DUMP_LANE, |place| ((place - first) * LANE_STRIDE) as u32));
-        let lane_masks = ranks.map(|place| if place.is_some() { u32::MAX } else { 0 });
-        let target = Target { column, transform, base: first * LANE_STRIDE };
-        let alike = |o: &&mut ObjectTargets| o.collection == collection && o.places == places;
-        match self.objects.iter_mut().find(alike) {
-            Some(objects) => objects.targets.push(target),
-            None => self.objects.push(ObjectTargets {
-                collection,
-                places,
-                lane_masks,
-                targets: vec![target],
-            }),
-        }
     }
 
     /// Values in a row.
@@ -116,9 +103,9 @@ impl FillPlan {
     ///
     /// Objects that an event lacks are zero, and so are columns that the block lacks:
     /// [`FeatureSpec::check`] refuses such streams beforehand. Other events' lanes stay as they
-    /// are; padding lanes may change. The length of `rows` stays as it is.
+    /// are. The length of `rows` stays as it is.
     ///
-    /// **Real-time**: allocates nothing, O(features + objects).
+    /// **Real-time**: allocates nothing, O(features).
     ///
     /// # Panics
     /// If the block has no such events, the batch no such lanes, or the rows are of another
@@ -134,135 +121,128 @@ impl FillPlan {
         assert!(range.end <= block.len(), "event {} of {}", range.end, block.len());
         assert!(first_lane + n <= MAX_BATCH, "lane {} of {MAX_BATCH}", first_lane + n);
         assert_eq!(rows.n_features(), self.n_features, "rows of another specification");
-        let mut places = [0; (CHUNK + 1) * MAX_OBJECTS];
-        for begin in (0..n).step_by(CHUNK) {
-            let end = (begin + CHUNK).min(n);
-            let events = range.start + begin..range.start + end;
-            self.fill_chunk(block, events, rows.lanes_mut(), first_lane + begin, &mut places);
+        let lanes = rows.lanes_mut();
+        for place in &self.zeros {
+            lanes[place + first_lane..][..n].fill(0);
         }
-    }
-
-    /// Fills up to 64 lanes: what is zeroed is still in the level-1 cache when it is written.
-    fn fill_chunk(
-        &self,
-        block: &Block,
-        events: Range<usize>,
-        lanes: &mut [i16],
-        lane: usize,
-        places: &mut Places,
-    ) {
-        let n = events.len();
-        for column in lanes.chunks_exact_mut(LANE_STRIDE) {
-            clear(&mut column[lane..lane + n]);
-        }
-        for target in self.crossing.iter().filter(|t| block.columns().contains(t.column)) {
-            let to = &mut lanes[target.base + lane..][..n];
+        for target in &self.crossing {
+            let to = &mut lanes[target.place + first_lane..][..n];
             match block.entries(target.column) {
-                Entries::U8(codes) => copy(&codes[events.clone()], to, target.transform),
-                _ => copy::<i16>(&block.get(target.column)[events.clone()], to, target.transform),
+                codes if codes.is_empty() => to.fill(0),
+                Entries::U8(codes) => copy(&codes[range.clone()], to, target.transform),
+                _ => copy::<i16>(&block.get(target.column)[range.clone()], to, target.transform),
             }
         }
-        for objects in &self.objects {
-            objects.fill(block, events.clone(), lanes, lane, places);
-        }
-    }
-}
-
-impl ObjectTargets {
-    fn fill(
-        &self,
-        block: &Block,
-        events: Range<usize>,
-        lanes: &mut [i16],
-        lane: usize,
-        places: &mut Places,
-    ) {
-        let offsets = &block.offsets(self.collection)[events.start..=events.end];
-        let objects = offsets[0] as usize..offsets[events.len()] as usize;
-        if objects.is_empty() {
-            return;
-        }
-        self.place(offsets, lane as u32, places);
-        let places = &places[..objects.len()];
-        for target in self.targets.iter().filter(|t| block.columns().contains(t.column)) {
-            let (to, transform) = (&mut lanes[target.base..], target.transform);
-            match block.entries(target.column) {
-                Entries::U8(codes) => scatter(&codes[objects.clone()], places, to, transform),
-                _ => {
-                    let codes: &[i16] = &block.get(target.column)[objects.clone()];
-                    scatter(codes, places, to, transform);
-                }
-            }
-        }
-    }
-
-    /// Writes down where each object of up to 64 events goes.
-    fn place(&self, offsets: &[u32], first_lane: u32, places: &mut Places) {
-        for (lane, &offset) in (first_lane..).zip(&offsets[..offsets.len() - 1]) {
-            let begin = (offset - offsets[0]) as usize;
-            let to: &mut [u32; MAX_OBJECTS] =
-                (&mut places[begin..begin + MAX_OBJECTS]).try_into().expect("of that length");
-            for ((to, place), mask) in to.iter_mut().zip(self.places).zip(self.lane_masks) {
-                *to = place + (lane & mask);
+        for targets in self.objects.chunk_by(|a, b| a.collection == b.collection) {
+            for begin in range.clone().step_by(CHUNK) {
+                let events = begin..range.end.min(begin + CHUNK);
+                fill_chunk(targets, block, events, lanes, first_lane + begin - range.start);
             }
         }
     }
 }
 
-/// A hardware integer as a 16-bit one.
-trait Code: Element + Into<i16> {}
-impl Code for u8 {}
-impl Code for i16 {}
-
-/// Runs `$body` with a constant transform, so that the loop in it has no branch.
-macro_rules! each_transform {
-    ($transform:expr, $constant:ident => $body:expr) => {
-        match $transform {
-            Transform::Identity => {
-                const $constant: Transform = Transform::Identity;
-                $body
-            }
-            Transform::Halve => {
-                const $constant: Transform = Transform::Halve;
-                $body
-            }
-            Transform::Quarter => {
-                const $constant: Transform = Transform::Quarter;
-                $body
-            }
-            Transform::QuarterTurn => {
-                const $constant: Transform = Transform::QuarterTurn;
-                $body
-            }
+/// Fills up to 64 lanes with the objects of one collection.
+fn fill_chunk(
+    targets: &[ObjectTarget],
+    block: &Block,
+    events: Range<usize>,
+    lanes: &mut [i16],
+    lane: usize,
+) {
+    let offsets = &block.offsets(targets[0].collection)[events.start..=events.end];
+    let chunk = Chunk::new(offsets);
+    for target in targets {
+        match block.entries(target.column) {
+            Entries::U8(codes) => target.fill_bytes(codes, &chunk, lanes, lane),
+            _ => target.fill(block.get(target.column), &chunk, lanes, lane),
         }
-    };
-}
-
-/// Zeroes lanes; without a call where there is one, or a whole chunk.
-fn clear(lanes: &mut [i16]) {
-    if let [lane] = lanes {
-        *lane = 0;
-    } else if let Ok(chunk) = <&mut [i16; CHUNK]>::try_from(&mut *lanes) {
-        *chunk = [0; CHUNK];
-    } else {
-        lanes.fill(0);
     }
 }
 
-fn copy<T: Code>(from: &[T], to: &mut [i16], transform: Transform) {
-    each_transform!(transform, TRANSFORM => {
-        for (to, &from) in to.iter_mut().zip(from) {
-            *to = TRANSFORM.apply(from.into());
-        }
-    });
+/// The multiplicities of up to 64 events, made ready for all columns of a collection.
+struct Chunk<'a> {
+    /// Where the objects of each event begin, and where those of the last one end.
+    offsets: &'a [u32],
+    /// Objects of ranks 0 to 7, and of ranks 8 to 15, of each event.
+    keep: [[u8; CHUNK]; 2],
 }
 
-fn scatter<T: Code>(from: &[T], places: &[u32], to: &mut [i16], transform: Transform) {
-    each_transform!(transform, TRANSFORM => {
-        for (&place, &from) in places.iter().zip(from) {
-            to[place as usize] = TRANSFORM.apply(from.into());
+impl<'a> Chunk<'a> {
+    fn new(offsets: &'a [u32]) -> Chunk<'a> {
+        let mut keep = [[0; CHUNK]; 2];
+        let (low, high) = keep.split_at_mut(1);
+        let events = low[0].iter_mut().zip(high[0].iter_mut());
+        for ((low, high), pair) in events.zip(offsets.windows(2)) {
+            let n = (pair[1] - pair[0]) as u8;
+            *low = n.min(SIDE as u8);
+            *high = n - *low;
         }
-    });
+        Chunk { offsets, keep }
+    }
+
+    fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+}
+
+impl ObjectTarget {
+    fn fill(&self, codes: &[i16], chunk: &Chunk<'_>, lanes: &mut [i16], lane: usize) {
+        // Reading a whole square must not pass the end of the column (which is empty if the
+        // block lacks it, whatever the multiplicities say).
+        let fits = |begins: &&[u32; SIDE]| begins[SIDE - 1] as usize + MAX_OBJECTS <= codes.len();
+        let squares = chunk.offsets[..chunk.len()].as_chunks::<SIDE>().0;
+        let squares = &squares[..squares.iter().take_while(fits).count()];
+        for (group, places) in self.places.as_chunks::<SIDE>().0.iter().enumerate() {
+            let keep = &chunk.keep[group].as_chunks::<SIDE>().0[..squares.len()];
+            let codes = codes.get(group * SIDE..).unwrap_or_default();
+            let lists = Lists { codes, begins: squares, keep };
+            match places.iter().rposition(|&place| place != NOWHERE) {
+                None => {}
+                Some(0..2) => turn::<2>(lists, first(places), lanes, lane),
+                Some(2..4) => turn::<4>(lists, first(places), lanes, lane),
+                Some(_) => turn::<8>(lists, places, lanes, lane),
+            }
+        }
+        for event in squares.len() * SIDE..chunk.len() {
+            let objects = chunk.offsets[event] as usize..chunk.offsets[event + 1] as usize;
+            let codes = codes.get(objects).unwrap_or_default();
+            for (rank, &place) in self.places.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
+                lanes[place as usize + lane + event] = codes.get(rank).copied().unwrap_or(0);
+            }
+        }
+        if self.transform != Transform::Identity {
+            for &place in self.places.iter().filter(|&&place| place != NOWHERE) {
+                let lanes = &mut lanes[place as usize + lane..][..chunk.len()];
+                lanes.iter_mut().for_each(|code| *code = self.transform.apply(*code));
+            }
+        }
+    }
+
+    /// The same for a column of bytes.
+    fn fill_bytes(&self, codes: &[u8], chunk: &Chunk<'_>, lanes: &mut [i16], lane: usize) {
+        let mut wide = [0; (CHUNK + 1) * MAX_OBJECTS];
+        let objects = chunk.offsets[0] as usize..chunk.offsets[chunk.len()] as usize;
+        let codes = codes.get(objects).unwrap_or_default();
+        wide.iter_mut().zip(codes).for_each(|(to, &code)| *to = code.into());
+        let mut offsets = [0; CHUNK + 1];
+        for (to, offset) in offsets.iter_mut().zip(chunk.offsets) {
+            *to = offset - chunk.offsets[0];
+        }
+        let chunk = Chunk { offsets: &offsets[..=chunk.len()], keep: chunk.keep };
+        self.fill(&wide, &chunk, lanes, lane);
+    }
+}
+
+/// The first of eight places.
+fn first<const N: usize>(places: &[u32; SIDE]) -> &[u32; N] {
+    places[..N].try_into().expect("of that length")
+}
+
+fn copy<T: Element + Into<i16>>(from: &[T], to: &mut [i16], transform: Transform) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = transform.apply(from.into());
+    }
 }
 
 #[cfg(test)]

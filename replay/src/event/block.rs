@@ -224,6 +224,16 @@ impl Block {
         }
     }
 
+    /// As [`Block::reset`], but columns that it will hold again keep stale entries, which the
+    /// caller overwrites: growing them anew would mean to write zeros first.
+    pub(crate) fn reuse(&mut self, run: u32, columns: ColumnSet) {
+        self.run = run;
+        self.columns = columns.union(ColumnSet::skeleton());
+        for spec in COLUMNS.iter().filter(|spec| !self.columns.contains(spec.column)) {
+            self.entries[spec.column as usize].clear();
+        }
+    }
+
     /// The columns that it holds.
     #[must_use]
     pub fn columns(&self) -> ColumnSet {

@@ -285,7 +285,7 @@ impl BlockDecoder {
         block: &mut Block,
     ) -> Result<(), FormatError> {
         let wanted = wanted.intersection(schema);
-        block.reset(encoded.meta.run, wanted);
+        block.reuse(encoded.meta.run, wanted);
         let done = self.decode_groups(encoded, schema, wanted, block);
         if done.is_err() {
             block.reset(encoded.meta.run, ColumnSet::EMPTY);
@@ -418,7 +418,13 @@ fn decode_column(planes: &[u8], tag: u8, n: usize, entries: &mut Entries) {
     match &mut *entries {
         Entries::U8(to) if n_planes == 1 => to.copy_from_slice(planes),
         Entries::I16(to) => join_i16(planes, n_planes, signed, to),
-        other => join_any(planes, n_planes, signed, n, other.bytes_mut()),
+        Entries::U8(to) => to.fill(0),
+        Entries::U32(to) => join_u32(planes, n_planes, signed, to),
+        Entries::U64(to) => join_u64(planes, n_planes, signed, to),
+        Entries::I32(to) => join_u32(planes, n_planes, signed, bytemuck::must_cast_slice_mut(to)),
+        Entries::F32(to) => join_u32(planes, n_planes, signed, bytemuck::must_cast_slice_mut(to)),
+        Entries::I64(to) => join_u64(planes, n_planes, signed, bytemuck::must_cast_slice_mut(to)),
+        Entries::F64(to) => join_u64(planes, n_planes, signed, bytemuck::must_cast_slice_mut(to)),
     }
     if tag & TAG_DELTA != 0 {
         add_previous(entries);
@@ -440,19 +446,28 @@ fn join_i16(planes: &[u8], n_planes: usize, signed: bool, to: &mut [i16]) {
     }
 }
 
-fn join_any(planes: &[u8], n_planes: usize, signed: bool, n: usize, to: &mut [u8]) {
-    let width = to.len().checked_div(n).unwrap_or(0);
-    for (i, entry) in to.chunks_exact_mut(width.max(1)).enumerate() {
-        let negative = signed && n_planes > 0 && planes[(n_planes - 1) * n + i] & 0x80 != 0;
-        for (plane, byte) in entry.iter_mut().enumerate() {
-            *byte = match plane < n_planes {
-                true => planes[plane * n + i],
-                false if negative => 0xff,
-                false => 0,
-            };
+/// Entries of four or eight bytes, plane by plane, so that it vectorises.
+macro_rules! join_wide {
+    ($name:ident, $int:ty) => {
+        fn $name(planes: &[u8], n_planes: usize, signed: bool, to: &mut [$int]) {
+            to.fill(0);
+            for plane in 0..n_planes {
+                let bytes = &planes[plane * to.len()..][..to.len()];
+                for (to, &byte) in to.iter_mut().zip(bytes) {
+                    *to |= <$int>::from(byte) << (8 * plane);
+                }
+            }
+            if signed && n_planes > 0 {
+                let unused = <$int>::BITS - 8 * n_planes as u32;
+                for to in to {
+                    *to = ((*to << unused).cast_signed() >> unused).cast_unsigned();
+                }
+            }
         }
-    }
+    };
 }
+join_wide!(join_u32, u32);
+join_wide!(join_u64, u64);
 
 fn add_previous(entries: &mut Entries) {
     macro_rules! sum {

@@ -1,0 +1,3 @@
+//! Arithmetic on lanes: rows and numbers, never events.
+
+pub(crate) mod turn;
