@@ -9,7 +9,7 @@
 //! jet_pt     [ a b |    | c d e ]   offsets(Jet) = [0, 2, 2, 5]
 //! ```
 //!
-//! [`schema`] is the one table of what columns exist. Nothing here does I/O.
+//! [`COLUMNS`] is the one table of what columns exist. Nothing here does I/O.
 
 mod block;
 mod schema;
