@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use scout40_models::{FillPlan, Model, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::{StreamHeader, StreamIndex};
-use scout40_replay::inject::{InjectionSpec, Injector, Signal};
+use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Signal};
 use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ};
 use scout40_replay::pacing::{Rate, Slots};
 use scout40_replay::source::{Delivery, FileSource, Source};
@@ -19,6 +19,17 @@ use crate::calibrate::{Calibration, calibrate};
 use crate::reader::{ReaderOptions, end_of_orbits};
 use crate::trigger::{Menu, Threshold};
 use crate::worker::{Overload, Pace};
+
+/// Most workers: more than any machine that this is for has cores.
+const WORKERS_MAX: usize = 256;
+
+/// Most signals: the truth of a crossing is a byte, and 0 is background.
+const SIGNALS_MAX: usize = 255;
+
+/// A request that makes no sense, whatever the files hold: exit code 2 instead of 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// Which slots events go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,19 +192,22 @@ impl Placement {
     ///
     /// # Errors
     /// Cores that this process may not use, no worker.
-    pub fn new(cores: Option<&[usize]>, workers: Option<usize>) -> Result<Placement> {
+    pub fn new(cores: Option<&[usize]>, workers: Option<usize>) -> Result<Placement, UsageError> {
         let allowed = allowed_cores();
         let cores = cores.unwrap_or(&allowed);
         for core in cores {
-            ensure!(
-                allowed.contains(core),
-                "expected cores among {allowed:?} in `--cores`, found {core}"
-            );
+            if !allowed.contains(core) {
+                let text = format!("expected cores among {allowed:?} in `--cores`, found {core}");
+                return Err(UsageError(text));
+            }
         }
-        let (&reader, others) = cores.split_first().context("expected a core in `--cores`")?;
+        let none = || UsageError("expected a core in `--cores`".into());
+        let (&reader, others) = cores.split_first().ok_or_else(none)?;
         let n_workers = workers.unwrap_or(others.len().max(1));
-        ensure!(n_workers > 0, "expected at least one worker in `--workers`, found 0");
-        ensure!(n_workers <= 256, "expected at most 256 workers, found {n_workers}");
+        if !(1..=WORKERS_MAX).contains(&n_workers) {
+            let text = format!("expected 1 to {WORKERS_MAX} in `--workers`, found {n_workers}");
+            return Err(UsageError(text));
+        }
         let pool = if others.is_empty() { cores } else { others };
         let workers: Vec<usize> = (0..n_workers).map(|k| pool[k % pool.len()]).collect();
         let mut used = workers.clone();
@@ -327,29 +341,36 @@ fn picoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().saturating_mul(1000)).unwrap_or(u64::MAX)
 }
 
-fn check_numbers(config: &RunConfig) -> Result<()> {
+fn check_numbers(config: &RunConfig) -> Result<(), UsageError> {
+    let refuse = |text: &str| Err(UsageError(text.into()));
     let size = config.batch_size;
-    ensure!(
-        (64..=BATCH_MAX).contains(&size) && size.is_multiple_of(64),
-        "expected a batch size that is a multiple of 64 up to {BATCH_MAX}, found {size}"
-    );
-    ensure!(config.interval >= Duration::from_millis(1), "expected `--interval` of at least 1ms");
+    if !(64..=BATCH_MAX).contains(&size) || !size.is_multiple_of(64) {
+        let expected = format!("a batch size that is a multiple of 64 up to {BATCH_MAX}");
+        return refuse(&format!("expected {expected}, found {size}"));
+    }
+    if config.interval < Duration::from_millis(1) {
+        return refuse("expected `--interval` of at least 1ms");
+    }
     let unlimited = config.duration.is_none() && config.orbits.is_none();
     if config.repeat && unlimited && config.rate == Rate::Max {
-        bail!("`--repeat` at `--rate max` needs an end\nhint: add `--duration` or `--orbits`");
+        let text = "`--repeat` at `--rate max` needs an end\nhint: add `--duration` or `--orbits`";
+        return refuse(text);
     }
     for target in &config.target_rates_hz {
-        ensure!(*target > 0.0, "expected a `--target-rate` above zero, found {target} Hz");
+        if target.is_nan() || *target <= 0.0 {
+            return refuse(&format!("expected a `--target-rate` above zero, found {target} Hz"));
+        }
     }
     if !config.target_rates_hz.is_empty() && config.calibrate.is_none() {
-        bail!("`--target-rate` needs a background\nhint: add `--calibrate BACKGROUND.s40`");
+        let text = "`--target-rate` needs a background\nhint: add `--calibrate BACKGROUND.s40`";
+        return refuse(text);
     }
     let scores = !config.target_rates_hz.is_empty() || !config.thresholds.is_empty();
     if config.model.is_none() && scores {
-        bail!("a threshold on the score needs a model\nhint: add `--model M.model`");
+        return refuse("a threshold on the score needs a model\nhint: add `--model M.model`");
     }
     if config.model.is_none() && config.menu.is_none() {
-        bail!("expected a model or a menu of cuts\nhint: add `--model` or `--menu`");
+        return refuse("expected a model or a menu of cuts\nhint: add `--model` or `--menu`");
     }
     Ok(())
 }
@@ -447,7 +468,10 @@ fn build_injector(config: &RunConfig, required: ColumnSet) -> Result<Option<Inje
     if config.injections.is_empty() {
         return Ok(None);
     }
-    ensure!(config.injections.len() <= 255, "expected at most 255 signals");
+    if config.injections.len() > SIGNALS_MAX {
+        let text = format!("expected at most {SIGNALS_MAX} signals in `--inject`");
+        return Err(UsageError(text).into());
+    }
     let mut signals: Vec<Signal> = Vec::new();
     for spec in &config.injections {
         let mut signal = load_signal(spec)?;
@@ -459,7 +483,10 @@ fn build_injector(config: &RunConfig, required: ColumnSet) -> Result<Option<Inje
         }
         signals.push(signal);
     }
-    Ok(Some(Injector::new(config.rng_seed, signals, required)?))
+    match Injector::new(config.rng_seed, signals, required) {
+        Err(error @ InjectError::Fractions(_)) => Err(UsageError(error.to_string()).into()),
+        injector => Ok(Some(injector?)),
+    }
 }
 
 /// Reads a signal whole.

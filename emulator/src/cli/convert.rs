@@ -1,6 +1,6 @@
 //! `scout40 convert`: the field's formats to `.s40`.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -15,8 +15,8 @@ use scout40_replay::import::{
 };
 
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
-use super::{UsageError, parse};
-use crate::config::SchemeChoice;
+use super::parse;
+use crate::config::{SchemeChoice, UsageError};
 
 /// Converts files of the field's formats to one stream file.
 ///
@@ -62,7 +62,7 @@ pub struct ConvertArgs {
     compression: CompressionArg,
     /// Orbits per block with `--place fill`; default: 4 for `fast`, 16 for `small`
     #[arg(long, value_name = "N")]
-    orbits_per_block: Option<u32>,
+    orbits_per_block: Option<NonZeroU32>,
     /// What the events are
     #[arg(long, default_value = "zero-bias")]
     kind: KindArg,
@@ -96,10 +96,13 @@ enum KindArg {
 impl ConvertArgs {
     /// Short blocks stay in a core's cache while they are read, long ones compress better.
     fn orbits_per_block(&self) -> u32 {
-        self.orbits_per_block.unwrap_or(match self.compression {
-            CompressionArg::Fast => 4,
-            CompressionArg::Small => 16,
-        })
+        self.orbits_per_block.map_or(
+            match self.compression {
+                CompressionArg::Fast => 4,
+                CompressionArg::Small => 16,
+            },
+            NonZeroU32::get,
+        )
     }
 }
 

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::config::UsageError;
+
 /// Replays Level-1 scouting streams at line rate, scores every event and measures.
 #[derive(Parser, Debug)]
 #[command(name = "scout40", version, about, max_term_width = 100, after_help = EXAMPLES)]
@@ -44,11 +46,6 @@ enum Command {
     #[cfg(feature = "parquet")]
     Score(score::ScoreArgs),
 }
-
-/// A configuration that makes no sense: exit code 2 instead of 1.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// Parses the command line, runs the command, reports what went wrong.
 #[must_use]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::UsageError;
+use crate::config::UsageError;
 
 /// A progress bar with rate and remaining time; nothing where stderr is no terminal.
 pub fn progress_bar(total: u64, what: &str) -> ProgressBar {

@@ -13,7 +13,8 @@ use scout40_replay::event::Block;
 use scout40_replay::source::{Delivery, FileSource, Source};
 
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
-use super::{UsageError, parse};
+use super::parse;
+use crate::config::UsageError;
 
 /// Trains a model on a background stream.
 #[derive(Args, Debug)]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::config::UsageError;
 
 /// A folder that is being filled.
 pub struct RunFolder {
@@ -22,12 +24,14 @@ impl RunFolder {
             None => next_free(Path::new("runs"))?,
         };
         if target.exists() {
-            bail!(
+            let text = format!(
                 "output folder `{}` exists\nhint: choose another with `--out`, or remove it",
                 target.display()
             );
+            return Err(UsageError(text).into());
         }
-        let mut name = target.file_name().context("expected a folder name in `--out`")?.to_owned();
+        let no_name = || UsageError("expected the name of a new folder in `--out`".into());
+        let mut name = target.file_name().ok_or_else(no_name)?.to_owned();
         name.push(".unfinished");
         let unfinished = target.with_file_name(name);
         let attempt = || format!("while making the output folder `{}`", unfinished.display());
