@@ -310,16 +310,17 @@ fn check_header(bytes: &[u8]) -> Result<u64> {
     let u32_at = |at| u32::from_le_bytes(std::array::from_fn(|k| bytes[at + k]));
     let u64_at = |at| u64::from_le_bytes(std::array::from_fn(|k| bytes[at + k]));
     let hex = |digest: u64| format!("{digest:016x}");
-    let checksum = xxh3_64(&bytes[..32]);
-    if u64_at(32) != checksum {
-        return Err(format_error(32, "checksum of the header", hex(checksum), hex(u64_at(32))));
-    }
     let unknown = |offset, what, expected: String, found: u32| {
         let remedy = "it was written by a newer scout40: update this one";
         Error::Format { offset, what, expected, found: found.to_string(), remedy }
     };
     if !(1..=FORMAT_VERSION).contains(&u32_at(8)) {
         return Err(unknown(8, "format version", format!("1 to {FORMAT_VERSION}"), u32_at(8)));
+    }
+    // After the version: a newer header may have its checksum elsewhere.
+    let checksum = xxh3_64(&bytes[..32]);
+    if u64_at(32) != checksum {
+        return Err(format_error(32, "checksum of the header", hex(checksum), hex(u64_at(32))));
     }
     if u32_at(12) != KIND_FOREST {
         return Err(unknown(12, "kind of model", format!("{KIND_FOREST}"), u32_at(12)));
@@ -448,6 +449,10 @@ mod tests {
         let payload = small().to_bytes().split_off(HEADER_BYTES);
         let newer = refusal(&with_header(FORMAT_VERSION + 1, 1, &payload));
         assert!(newer.contains("expected 1 to 1, found 2") && newer.contains("update"), "{newer}");
+        // Even where the rest of the header is not as this version would have it.
+        let mut other = with_header(FORMAT_VERSION + 1, 1, &payload);
+        other[35] ^= 1;
+        assert_eq!(refusal(&other), newer);
         assert!(refusal(&with_header(0, 1, &payload)).contains("found 0"));
         assert!(refusal(&with_header(1, 9, &payload)).contains("kind of model"));
         assert!(refusal(&with_header(1, 1, b"")).contains("payload"));
