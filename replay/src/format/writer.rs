@@ -191,10 +191,12 @@ impl StreamWriter {
         self.put_section(SectionKind::Index, &index, &[])?;
         self.put_section(SectionKind::End, &index_at.to_le_bytes(), &[])?;
         let io = |source| WriteError::Io { path: self.path.clone(), source };
-        let out = self.out.take().expect("only finish takes it");
-        let file = out.into_inner().map_err(|error| io(error.into_error()))?;
-        file.sync_all().map_err(io)?;
+        let out = self.out.as_mut().expect("only finish takes it");
+        out.flush().map_err(io)?;
+        out.get_ref().sync_all().map_err(io)?;
         fs::rename(&self.temporary, &self.path).map_err(io)?;
+        // From here on there is no temporary file that a drop would have to remove.
+        self.out = None;
         let with_bytes = |group: crate::event::Group| (group, self.group_bytes[group as usize]);
         Ok(WriteSummary {
             bytes: self.offset,
@@ -236,7 +238,9 @@ impl Drop for StreamWriter {
     fn drop(&mut self) {
         // After `finish` the temporary name no longer exists. A failure to remove it cannot be
         // reported from here, and its name says that it is unfinished.
-        if self.out.take().is_some() {
+        if let Some(out) = self.out.take() {
+            // What it still holds is not wanted.
+            drop(out.into_parts());
             let _ = fs::remove_file(&self.temporary);
         }
     }
