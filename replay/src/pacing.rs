@@ -72,7 +72,8 @@ pub fn frequency_hz(text: &str) -> Result<f64, String> {
         _ => (number, 1.0),
     };
     let value: f64 = number.trim().parse().map_err(|_| expected())?;
-    if value.is_finite() && value >= 0.0 { Ok(value * unit) } else { Err(expected()) }
+    let hz = value * unit;
+    if hz.is_finite() && hz >= 0.0 { Ok(hz) } else { Err(expected()) }
 }
 
 /// Turns slots of the run into picoseconds since its start.
