@@ -67,7 +67,10 @@ impl RunHistogram {
     /// **Real-time**: allocates nothing; two writes unless a latency is beyond 0.8 ms.
     pub fn record(&mut self, run: SlotRun, at_ps: u64) {
         let first_ps = at_ps.saturating_sub(self.clock.due_ps(run.first));
-        let bin = (first_ps as f64 * self.bins_per_ps) as usize;
+        // The last slot of a run is due when it is decided, or before: a product that is a hair
+        // below the bin of a latency of zero must not lose it.
+        let of_last = self.stride * (run.len as usize - 1);
+        let bin = ((first_ps as f64 * self.bins_per_ps) as usize).max(of_last);
         if bin >= BINS {
             for slot in run.first..=run.last() {
                 let latency_ps = at_ps.saturating_sub(self.clock.due_ps(slot));
@@ -227,6 +230,21 @@ mod tests {
                 // A bin of 3.2 ns, or of 1/1024 where values are large.
                 let tolerance = 4 + exact / 512;
                 assert!(found.abs_diff(exact) <= tolerance, "{rate:?} {quantile}: {found} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_decided_when_it_is_due_is_counted() {
+        for rate in [Rate::LHC, Rate::Hz(10_000_000), Rate::Hz(500_000), Rate::Hz(200_000)] {
+            let clock = rate.clock().unwrap();
+            for len in 1..=512 {
+                let run = SlotRun { first: 7, len };
+                let mut runs = RunHistogram::new(clock);
+                runs.record(run, clock.due_ps(run.last()));
+                let mut histogram = new_histogram();
+                runs.drain_into(&mut histogram);
+                assert_eq!(histogram.len(), u64::from(len), "{rate:?}");
             }
         }
     }
