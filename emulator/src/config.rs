@@ -163,14 +163,21 @@ pub struct LoadedModel {
     pub plan: FillPlan,
 }
 
+/// Reads a model file.
+///
+/// # Errors
+/// A file that cannot be read or is no model, with its name.
+pub fn read_model(path: &Path) -> Result<Model> {
+    Model::read(path).with_context(|| format!("while reading the model `{}`", path.display()))
+}
+
 impl LoadedModel {
     /// Reads a model file.
     ///
     /// # Errors
     /// A file that cannot be read or is no model.
     pub fn read(path: &Path) -> Result<LoadedModel> {
-        let model = Model::read(path)
-            .with_context(|| format!("while reading the model `{}`", path.display()))?;
+        let model = read_model(path)?;
         let plan = FillPlan::new(model.spec());
         Ok(LoadedModel { scorer: model.scorer(), plan, model })
     }
@@ -284,6 +291,7 @@ impl PreparedRun {
         }
         let model = config.model.as_deref().map(LoadedModel::read).transpose()?;
         let source = open_stream(&config, &mut warnings)?;
+        check_repeat(&config, &source)?;
         let scheme = config.scheme.load()?;
         let rate_scheme = rate_scheme(scheme.as_ref(), &source, &mut warnings);
         let (menu, calibrations) =
@@ -333,8 +341,33 @@ fn open_stream(config: &RunConfig, warnings: &mut Vec<String>) -> Result<FileSou
     }
     if let Some(orbit) = config.from_orbit {
         source.seek_orbit(orbit)?;
+        let blocks = source.info().index.iter().flat_map(|index| &index.blocks);
+        let first = blocks.clone().map(|block| block.first_orbit).min().unwrap_or(0);
+        let last = blocks.map(|block| block.last_orbit).max().unwrap_or(0);
+        ensure!(
+            orbit <= last,
+            "`{}` has no block at orbit {orbit} or after it: its orbits are {first}..={last}\n\
+             hint: choose `--from-orbit` among them",
+            config.stream.display()
+        );
     }
     Ok(source)
+}
+
+/// Orbits run on in a repeat, but a stream cannot go back to an earlier run.
+fn check_repeat(config: &RunConfig, source: &FileSource) -> Result<()> {
+    let blocks = source.info().index.as_ref().map_or(&[][..], |index| &index.blocks);
+    if let (true, [first, .., last]) = (config.repeat, blocks) {
+        ensure!(
+            first.run == last.run,
+            "`{}` holds the runs {}..={}: `--repeat` needs a stream of one run\n\
+             hint: convert one run at a time",
+            config.stream.display(),
+            first.run,
+            last.run
+        );
+    }
+    Ok(())
 }
 
 fn picoseconds(duration: Duration) -> u64 {
@@ -501,7 +534,10 @@ fn load_signal(spec: &InjectionSpec) -> Result<Signal> {
         match source.next_block(columns, &mut block)? {
             Delivery::Block => (0..block.len()).for_each(|i| events.push_event(&block, i)),
             Delivery::End => break,
-            trouble => bail!("signal `{}` is damaged: {trouble:?}", spec.path),
+            trouble => bail!(
+                "signal `{}` is damaged: {trouble}\nhint: `scout40 verify` tells how much of it",
+                spec.path
+            ),
         }
     }
     let name = source.header().sample.clone();

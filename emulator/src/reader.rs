@@ -123,9 +123,12 @@ pub struct Reader<'a> {
     /// Number of the block that is being read, and its next crossing.
     current: Option<(u64, usize)>,
     merged: Block,
+    /// What is added to the file's orbits: none in the first pass.
     orbit_shift: u32,
-    /// First and last orbit of the stream, as far as it has been read.
-    orbit_span: Option<(u32, u32)>,
+    /// Highest orbit so far, shifted.
+    highest_orbit: Option<u32>,
+    /// The next block is the first one of another pass.
+    begins_again: bool,
     ended: bool,
     /// Crossings by what became of them, as far as the reader knows.
     pub counts: Counts,
@@ -154,7 +157,8 @@ impl<'a> Reader<'a> {
             current: None,
             merged: Block::default(),
             orbit_shift: 0,
-            orbit_span: None,
+            highest_orbit: None,
+            begins_again: false,
             ended: false,
             counts: Counts::default(),
             trouble: Trouble::default(),
@@ -359,36 +363,30 @@ impl<'a> Reader<'a> {
     }
 
     fn end_of_stream(&mut self) -> Result<(), SourceError> {
-        match (self.options.repeat, self.orbit_span) {
-            (true, Some((first, last))) => {
-                let span = last - first + 1;
-                let Some(shift) = self.orbit_shift.checked_add(span) else {
-                    self.ended = true;
-                    return Ok(());
-                };
-                self.orbit_shift = shift;
-                self.source.rewind()
-            }
-            _ => {
-                self.ended = true;
-                Ok(())
-            }
+        // A stream without a single good block would be read for ever.
+        if self.options.repeat && self.highest_orbit.is_some() {
+            self.begins_again = true;
+            return self.source.rewind();
         }
+        self.ended = true;
+        Ok(())
     }
 
-    /// Adds what repeats have brought to the orbits; false if that goes beyond 32 bits.
+    /// Makes the orbits of a later pass go on after the highest one so far, wherever the pass
+    /// before it began; false if that goes beyond 32 bits.
     fn shift_orbits(&mut self, block: &mut Block) -> bool {
         let orbits = block.get_mut::<u32>(Column::Orbit);
         let (first, last) = (orbits[0], orbits[orbits.len() - 1]);
-        if self.orbit_shift == 0 {
-            let span = self.orbit_span.get_or_insert((first, last));
-            *span = (span.0.min(first), span.1.max(last));
-            return true;
+        if let (true, Some(highest)) = (self.begins_again, self.highest_orbit) {
+            let Some(next) = highest.checked_add(1) else { return false };
+            self.orbit_shift = next.saturating_sub(first);
+            self.begins_again = false;
         }
-        if last.checked_add(self.orbit_shift).is_none() {
-            return false;
+        let Some(last) = last.checked_add(self.orbit_shift) else { return false };
+        if self.orbit_shift > 0 {
+            orbits.iter_mut().for_each(|orbit| *orbit += self.orbit_shift);
         }
-        orbits.iter_mut().for_each(|orbit| *orbit += self.orbit_shift);
+        self.highest_orbit = self.highest_orbit.max(Some(last));
         true
     }
 }

@@ -12,6 +12,7 @@ use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
 use scout40_replay::units;
 
 use super::output::{grouped, print};
+use crate::config::read_model;
 
 /// Shows what is in a stream file (header, counts, first events) or a model file.
 #[derive(Args, Debug)]
@@ -39,7 +40,7 @@ pub fn is_model(path: &Path) -> bool {
 
 pub fn run(args: &InspectArgs) -> Result<()> {
     if is_model(&args.file) {
-        return print(&model_text(&Model::read(&args.file)?));
+        return print(&model_text(&read_model(&args.file)?));
     }
     let mut source = FileSource::open(&args.file)?;
     let mut text = stream_text(source.info());

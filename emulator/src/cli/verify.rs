@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use scout40_models::Model;
 use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
 use super::inspect::is_model;
 use super::output::{grouped, print, progress_bar};
+use crate::config::read_model;
 
 /// Checks every checksum and invariant of a stream or a model file.
 ///
@@ -27,7 +27,7 @@ pub fn run(args: &VerifyArgs) -> Result<()> {
     let mut failed = 0;
     for path in &args.files {
         let problems = if is_model(path) {
-            Model::read(path)?;
+            read_model(path)?;
             Vec::new()
         } else {
             verify_stream(path)?
@@ -61,7 +61,8 @@ fn verify_stream(path: &std::path::Path) -> Result<Vec<String>> {
     let (mut n_crossings, mut n_blocks) = (0_u64, 0);
     let mut last = None;
     loop {
-        match source.next_block(ColumnSet::ALL, &mut block).context("while verifying")? {
+        let delivery = source.next_block(ColumnSet::ALL, &mut block).context("while verifying")?;
+        match delivery {
             Delivery::Block => {
                 let orbits = block.get::<u32>(Column::Orbit);
                 let (first, end) = ((block.run, orbits[0]), (block.run, orbits[block.len() - 1]));
@@ -83,15 +84,12 @@ fn verify_stream(path: &std::path::Path) -> Result<Vec<String>> {
                 last = Some(end);
             }
             Delivery::End => break,
-            Delivery::Corrupt { n_crossings: n, problem } => {
-                problems.push(format!("block {n_blocks}: {n} crossings corrupt: {problem}"));
+            Delivery::Corrupt { n_crossings: n, .. } => {
+                problems.push(format!("block {n_blocks}: {delivery}"));
                 n_crossings += u64::from(n);
             }
-            Delivery::Truncated { n_crossings: n, offset } => {
-                problems.push(format!("cut after byte {offset}: {n} crossings lost"));
-            }
-            Delivery::Lost { problem } => {
-                problems.push(format!("{problem}; without an index the rest is lost"));
+            Delivery::Truncated { .. } | Delivery::Lost { .. } => {
+                problems.push(delivery.to_string());
             }
         }
         n_blocks += 1;

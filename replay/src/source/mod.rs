@@ -22,13 +22,21 @@ pub enum SourceError {
         source: std::io::Error,
     },
     /// The file is not a stream that this version can read.
-    #[error("`{}`: {source}", path.display())]
+    #[error("`{}`: {source}{}", path.display(), hint(source))]
     Format {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
         source: FormatError,
     },
+}
+
+/// What to do about a damaged file; other problems say it themselves.
+fn hint(problem: &FormatError) -> &'static str {
+    match problem {
+        FormatError::Corrupt { .. } => "\nhint: the file is damaged: copy or convert it again",
+        _ => "",
+    }
 }
 
 /// What a call of [`Source::next_block`] came to.
@@ -57,6 +65,24 @@ pub enum Delivery {
     },
     /// The stream has ended.
     End,
+}
+
+impl std::fmt::Display for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Delivery::Block => f.write_str("a block"),
+            Delivery::Corrupt { n_crossings, problem } => {
+                write!(f, "{n_crossings} crossings corrupt: {problem}")
+            }
+            Delivery::Truncated { n_crossings, offset } => {
+                write!(f, "cut after byte {offset}: {n_crossings} crossings lost")
+            }
+            Delivery::Lost { problem } => {
+                write!(f, "{problem}; without an index the rest is lost")
+            }
+            Delivery::End => f.write_str("the end of the stream"),
+        }
+    }
 }
 
 /// Fills caller-owned blocks with events, in order.
