@@ -58,7 +58,8 @@ pub fn score_stream(
     let missing = needed.minus(source.columns());
     ensure!(
         missing.is_empty(),
-        "`{}` lacks columns {} that the model looks at",
+        "`{}` lacks columns {} that the model looks at\n\
+         hint: convert it again with them, or use a model of another feature layout",
         source.path().display(),
         missing.names()
     );
@@ -72,7 +73,7 @@ pub fn score_stream(
             Delivery::End => return Ok(()),
             trouble => {
                 anyhow::bail!(
-                    "`{}` is damaged: {trouble:?}\nhint: `scout40 verify` tells how much of it",
+                    "`{}` is damaged: {trouble}\nhint: `scout40 verify` tells how much of it",
                     source.path().display()
                 )
             }
@@ -111,7 +112,8 @@ pub fn calibrate(
     let digest = source.info().index.as_ref().map(|index| index.digest);
     let digest = digest.with_context(|| {
         format!(
-            "`{}` has no index, so nobody can tell whether the model was trained on it",
+            "`{}` has no index, so nobody can tell whether the model was trained on it\n\
+             hint: convert it again",
             path.display()
         )
     })?;

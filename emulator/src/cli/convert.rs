@@ -153,7 +153,13 @@ fn selected_columns(groups: Option<&[String]>, available: ColumnSet) -> Result<C
         };
         let columns = group.columns().intersection(available);
         if columns.is_empty() && !ColumnSet::skeleton().contains_all(group.columns()) {
-            bail!("the inputs have no columns of group `{name}`");
+            let there = |group: &Group| !group.columns().intersection(available).is_empty();
+            let have: Vec<&str> =
+                Group::ALL.iter().filter(|g| there(g)).map(|g| g.name()).collect();
+            bail!(
+                "the inputs have no columns of group `{name}`\nhint: they have {}",
+                have.join(", ")
+            );
         }
         set = set.union(columns);
     }

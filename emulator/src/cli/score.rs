@@ -113,7 +113,9 @@ fn write(
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .build();
     let file = File::create(path).with_context(|| format!("while writing `{}`", path.display()))?;
-    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))?;
+    let attempt = || format!("while writing `{}`", path.display());
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties))
+        .with_context(attempt)?;
     let index = source.info().index.clone();
     let trained = index.as_ref().map_or(Vec::new(), |index| training_rows(model, index.digest));
     let bar = progress_bar(index.map_or(0, |index| index.n_crossings), "scoring");
@@ -128,13 +130,15 @@ fn write(
         n += scores.len() as u64;
         bar.set_position(n);
         if rows.run.len() >= ROW_GROUP_ROWS {
-            flush(&mut writer, &mut rows, threshold.is_some(), has_truth, has_label)?;
+            flush(&mut writer, &mut rows, threshold.is_some(), has_truth, has_label)
+                .with_context(attempt)?;
         }
         Ok(())
     })?;
-    flush(&mut writer, &mut rows, threshold.is_some(), has_truth, has_label)?;
-    let file = writer.into_inner()?;
-    file.sync_all().with_context(|| format!("while writing `{}`", path.display()))?;
+    flush(&mut writer, &mut rows, threshold.is_some(), has_truth, has_label)
+        .with_context(attempt)?;
+    let file = writer.into_inner().with_context(attempt)?;
+    file.sync_all().with_context(attempt)?;
     bar.finish_and_clear();
     Ok(n)
 }

@@ -117,8 +117,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
             args.input.display()
         )
     })?;
-    let rows = args.rows.clone().unwrap_or(0..index.n_crossings);
-    let rows = rows.start.min(index.n_crossings)..rows.end.min(index.n_crossings);
+    let rows = training_rows(&args, index.n_crossings)?;
     let config = ForestConfig {
         n_trees: args.trees,
         subsample_size: args.sample_size,
@@ -152,6 +151,21 @@ pub fn run(args: TrainArgs) -> Result<()> {
     write(&args, spec, forest, input)
 }
 
+/// The rows that were asked for; an open end is that of the stream.
+fn training_rows(args: &ForestArgs, n_rows: u64) -> Result<Range<u64>> {
+    let Range { start, end } = args.rows.clone().unwrap_or(0..n_rows);
+    let end = if end == u64::MAX { n_rows } else { end };
+    // An empty stream is the trainer's business: it says how many rows it needs.
+    if end > n_rows || (start >= n_rows && n_rows > 0) {
+        bail!(
+            "rows {start}..{end} asked for, but `{}` holds rows 0..{n_rows}\n\
+             hint: choose a range within them",
+            args.input.display()
+        );
+    }
+    Ok(start.min(n_rows)..end)
+}
+
 /// Hands the rows `rows` of the stream to `each`, block by block.
 fn feed(
     source: &mut FileSource,
@@ -167,7 +181,10 @@ fn feed(
         match source.next_block(spec.columns(), &mut block)? {
             Delivery::Block => {}
             Delivery::End => break,
-            trouble => bail!("the training stream is damaged: {trouble:?}"),
+            trouble => bail!(
+                "`{}` is damaged: {trouble}\nhint: `scout40 verify` tells how much of it",
+                source.path().display()
+            ),
         }
         let end = first + block.len() as u64;
         if rows.contains(&first) && rows.end >= end {

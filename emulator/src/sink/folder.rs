@@ -34,13 +34,16 @@ impl RunFolder {
         let mut name = target.file_name().ok_or_else(no_name)?.to_owned();
         name.push(".unfinished");
         let unfinished = target.with_file_name(name);
-        let attempt = || format!("while making the output folder `{}`", unfinished.display());
+        let hint = match unfinished.exists() {
+            true => "remove it if no run is writing it, or choose another with `--out`",
+            false => "choose another with `--out`",
+        };
+        let name = unfinished.display();
+        let attempt = || format!("while making the output folder `{name}`\nhint: {hint}");
         if let Some(parent) = unfinished.parent() {
             fs::create_dir_all(parent).with_context(attempt)?;
         }
-        fs::create_dir(&unfinished)
-            .with_context(attempt)
-            .context("an unfinished run of that name may stand there\nhint: remove it")?;
+        fs::create_dir(&unfinished).with_context(attempt)?;
         Ok(RunFolder { target, unfinished })
     }
 
