@@ -41,6 +41,8 @@ pub struct FileSource {
     blocks: BlockDecoder,
     info: StreamInfo,
     first_block_offset: u64,
+    /// Where the index stands, if there is one.
+    index_offset: Option<u64>,
     /// Number of the next block.
     next: usize,
     ended: bool,
@@ -61,9 +63,9 @@ impl FileSource {
         let header = read_header(&mut file, &mut decoder, bytes, path)?;
         let columns = header.column_set().map_err(format)?;
         let first_block_offset = decoder.next_offset();
-        let (index, index_problem) = match read_index(&mut file, bytes, path)? {
-            Ok(index) => (Some(index), None),
-            Err(problem) => (None, Some(problem)),
+        let (index, index_problem, index_offset) = match read_index(&mut file, bytes, path)? {
+            Ok((index, offset)) => (Some(index), None, Some(offset)),
+            Err(problem) => (None, Some(problem), None),
         };
         let mut source = FileSource {
             path: path.into(),
@@ -72,6 +74,7 @@ impl FileSource {
             blocks: BlockDecoder::new().map_err(io)?,
             info: StreamInfo { header: *header, columns, index, index_problem, bytes },
             first_block_offset,
+            index_offset,
             next: 0,
             ended: false,
         };
@@ -170,6 +173,8 @@ impl Source for FileSource {
         wanted: ColumnSet,
         block: &mut Block,
     ) -> Result<Delivery, SourceError> {
+        // The index has been read: reading it again would allocate, at the end of every repeat.
+        self.ended |= self.index_offset == Some(self.decoder.next_offset());
         if self.ended {
             return Ok(Delivery::End);
         }
@@ -256,12 +261,12 @@ fn read_header(
     }
 }
 
-/// The index, or why there is none.
+/// The index and where it stands, or why there is none.
 fn read_index(
     file: &mut File,
     bytes: u64,
     path: &Path,
-) -> Result<Result<StreamIndex, FormatError>, SourceError> {
+) -> Result<Result<(StreamIndex, u64), FormatError>, SourceError> {
     let io = |source| SourceError::Io { path: path.into(), source };
     let missing = |problem: &str| Ok(Err(FormatError::corrupt("index", bytes, problem)));
     let Some(end_at) = bytes.checked_sub(END_BYTES as u64) else {
@@ -279,7 +284,7 @@ fn read_index(
     let mut decoder = StreamDecoder::at_section(index_at);
     loop {
         match decoder.step() {
-            Ok(Step::Index(index)) => return Ok(Ok(index)),
+            Ok(Step::Index(index)) => return Ok(Ok((index, index_at))),
             Ok(Step::NeedMore(n)) => {
                 if read_some(file, &mut decoder, n, path)? == 0 {
                     return missing("the file ends in it");
