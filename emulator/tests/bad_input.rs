@@ -19,6 +19,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use rust_hdf5::H5File;
+use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::format::{Compression, StreamWriter};
+use scout40_replay::source::{Delivery, FileSource, Source};
 
 /// A run that needs nothing else.
 const RUN: &str = "run fixtures/pathological/good.s40 --rate max --out o";
@@ -624,6 +627,26 @@ fn an_orbit_that_the_stream_does_not_reach_is_refused() {
     desk.refused(1, &format!("{SCORING} --from-orbit 11"), &["good.s40", "orbit 11", "1..=10"]);
     let cut = SCORING.replace("good", "no-index");
     desk.refused(1, &format!("{cut} --from-orbit 2"), &["no-index.s40", "index", "hint:"]);
+}
+
+#[test]
+fn a_stream_of_several_runs_is_not_repeated() {
+    let desk = Desk::new();
+    let mut source = FileSource::open(&fixture("pathological/good.s40")).unwrap();
+    let (path, header) = (desk.path("runs.s40"), source.header().clone());
+    let mut writer = StreamWriter::create(&path, &header, Compression::Fast).unwrap();
+    let mut block = Block::default();
+    for run in [7, 7, 9] {
+        assert_eq!(source.next_block(ColumnSet::ALL, &mut block).unwrap(), Delivery::Block);
+        block.run = run;
+        writer.write(&block).unwrap();
+    }
+    writer.finish().unwrap();
+    let run = SCORING.replace("fixtures/pathological/good.s40", "runs.s40");
+    let words = ["runs.s40", "runs 7..=9", "`--repeat` needs a stream of one run", "hint:"];
+    desk.refused(1, &format!("{run} --repeat --orbits 3"), &words);
+    desk.done(&format!("{run} --threshold 0.5"));
+    desk.done("verify o/accepted.s40");
 }
 
 // Outputs.

@@ -294,7 +294,7 @@ fn what_is_lost_leaves_its_slots_empty() {
 fn the_summary_has_its_stable_keys() {
     let desk = Desk::new();
     desk.write("menu.toml", MENU);
-    let words = format!("{GOOD} {MODEL} --menu menu.toml {SIGNALS} {FEW}");
+    let words = format!("{GOOD} {MODEL} --menu menu.toml {SIGNALS} {FEW} --ring-depth 10s");
     for rate in ["max", "200kHz"] {
         let summary = run(&desk, &format!("{words} --rate {rate} --orbits 2"));
         assert!(summary["sustained_mhz"].as_f64().unwrap() > 0.0);
@@ -485,6 +485,17 @@ fn a_run_may_begin_at_an_orbit_and_repeats_go_on_from_there() {
     // The second pass has all blocks; its orbits come after those of the first.
     run(&desk, &format!("{words} --repeat --orbits 20"));
     assert_eq!(orbits(&desk), (7..=26).collect::<Vec<u32>>());
+}
+
+#[test]
+fn a_repeat_ends_with_the_last_orbit_that_there_can_be() {
+    let desk = Desk::new();
+    let convert = "convert fixtures/import/zero-bias.parquet late.s40 --orbits-per-block 1";
+    desk.done(&format!("{convert} --first-orbit 4294967286 {FEW}"));
+    let words = format!("late.s40 {MODEL} --rate max {FEW} --threshold 0.5");
+    let summary = run(&desk, &format!("{words} --repeat --orbits 30"));
+    assert_eq!(n(&summary["counts"]["read"]), 500);
+    assert!(summary["trouble"]["problems"].to_string().contains("beyond 32 bits"));
 }
 
 #[test]
