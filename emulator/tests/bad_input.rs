@@ -4,6 +4,7 @@
 //! wrong, where, and what to do (the words that are looked for), to end with 1 for a failure and
 //! 2 for a request that makes no sense, and to leave the folder exactly as it was: no file under
 //! its final name, no temporary one.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 

@@ -2,6 +2,7 @@
 //!
 //! Batches are a function of stream and configuration alone, so they are looked at here as they
 //! leave the reader, without a clock.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

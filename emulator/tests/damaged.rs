@@ -3,6 +3,7 @@
 //! Random damage (bits flipped, ranges overwritten, bytes cut out or put in, the end cut off) is
 //! done to a small stream of many blocks, which then goes through the whole pipeline, unpaced,
 //! with injection and lines of both kinds. A file that is no longer a stream has to be refused.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@
 //! batch and after the last. They are the collector's, on core 0, never a worker's.
 //!
 //! One test in a binary of its own: other tests would allocate in between.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait; this one only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
