@@ -1,0 +1,194 @@
+//! From the bytes of a `.s40` stream to columns: both settings, and what they are compared with.
+//!
+//! The bytes are in memory and every checksum of a frame is verified, as in a run. `zstd` is the
+//! part of the time that goes into the decompression of the same frames alone; `dense` are the
+//! same events as rows of 57 16-bit integers under zstd 3, decompressed and nothing more.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use scout40_benches::{
+    ColumnChecksum, batches, encode, is_smoke, layout, mix, n_events, zero_bias,
+};
+use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::format::{BlockDecoder, Compression, Step, StreamDecoder};
+
+/// A stream in memory: one decoder for each block, which holds its section.
+struct Stream {
+    bytes: Vec<u8>,
+    columns: ColumnSet,
+    blocks: Vec<StreamDecoder>,
+}
+
+/// Steps through a stream; `on_block` sees the decoder at every block.
+fn walk(bytes: &[u8], mut on_block: impl FnMut(&StreamDecoder)) {
+    let (mut decoder, mut rest) = (StreamDecoder::new(), bytes);
+    loop {
+        match decoder.step().expect("a valid stream") {
+            Step::NeedMore(n) => {
+                let n = n.max(1 << 16).min(rest.len());
+                decoder.space(n)[..n].copy_from_slice(&rest[..n]);
+                decoder.commit(n);
+                rest = &rest[n..];
+            }
+            Step::Block => on_block(&decoder),
+            Step::End => return,
+            Step::Header(_) | Step::Index(_) => {}
+        }
+    }
+}
+
+impl Stream {
+    fn new(bytes: Vec<u8>, columns: ColumnSet) -> Stream {
+        let mut blocks = Vec::new();
+        walk(&bytes, |decoder| {
+            let block = decoder.block();
+            let (begin, end) = (block.offset as usize, decoder.next_offset() as usize);
+            let mut own = StreamDecoder::at_section(block.offset);
+            own.space(end - begin)[..end - begin].copy_from_slice(&bytes[begin..end]);
+            own.commit(end - begin);
+            assert_eq!(own.step(), Ok(Step::Block));
+            blocks.push(own);
+        });
+        Stream { bytes, columns, blocks }
+    }
+
+    /// Decodes every block.
+    fn decode(&self, decoder: &mut BlockDecoder, block: &mut Block, mut each: impl FnMut(&Block)) {
+        for encoded in &self.blocks {
+            let encoded = encoded.block();
+            let done = decoder.decode(&encoded, self.columns, self.columns, block);
+            done.expect("a valid block");
+            each(block);
+        }
+    }
+
+    /// Decompresses every frame; stored ones are copied. Returns the bytes that came out.
+    fn decompress(&self, zstd: &mut zstd::bulk::Decompressor<'_>, raw: &mut Vec<u8>) -> usize {
+        let mut total = 0;
+        for encoded in &self.blocks {
+            for (entry, frame, _) in encoded.block().groups() {
+                raw.resize(entry.raw_bytes as usize, 0);
+                if entry.codec == 0 {
+                    raw.copy_from_slice(frame);
+                } else {
+                    let n = zstd.decompress_to_buffer(frame, &mut raw[..]).expect("a valid frame");
+                    assert_eq!(n, raw.len());
+                }
+                total += black_box(&raw[..]).len();
+            }
+        }
+        total
+    }
+}
+
+fn settings(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for orbits in [4, 16] {
+        let blocks = zero_bias(orbits);
+        let (n, expected) = (n_events(&blocks), ColumnChecksum::of(&blocks));
+        for compression in [Compression::Fast, Compression::Small] {
+            let bytes = encode(&blocks, compression, &folder.path().join("bench.s40"));
+            let stream = Stream::new(bytes, blocks[0].columns());
+            bench_stream(c, &stream, &expected, n, &format!("{}/{orbits}", compression.name()));
+        }
+    }
+}
+
+fn bench_stream(
+    c: &mut Criterion,
+    stream: &Stream,
+    expected: &ColumnChecksum,
+    n_events: u64,
+    name: &str,
+) {
+    let mut decoder = BlockDecoder::new().expect("a decoder");
+    let mut block = Block::default();
+    let mut found = ColumnChecksum::default();
+    stream.decode(&mut decoder, &mut block, |block| found.add(block));
+    assert_eq!(&found, expected, "{name}: decoded columns are those that were encoded");
+
+    let mut zstd = zstd::bulk::Decompressor::new().expect("a decompressor");
+    let mut raw = Vec::new();
+    let raw_bytes = stream.decompress(&mut zstd, &mut raw);
+    let per_event = |bytes: usize| bytes as f64 / n_events as f64;
+    println!(
+        "{name}: {:.2} bytes per event in the stream, {:.2} in decompressed frames",
+        per_event(stream.bytes.len()),
+        per_event(raw_bytes),
+    );
+
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(n_events));
+    group.bench_function(format!("{name}/columns"), |b| {
+        b.iter(|| stream.decode(&mut decoder, &mut block, |block| _ = black_box(block)));
+    });
+    group.bench_function(format!("{name}/sections-and-columns"), |b| {
+        b.iter(|| {
+            walk(&stream.bytes, |sections| {
+                let encoded = sections.block();
+                let done = decoder.decode(&encoded, stream.columns, stream.columns, &mut block);
+                done.expect("a valid block");
+                black_box(&block);
+            });
+        });
+    });
+    group.bench_function(format!("{name}/zstd"), |b| {
+        b.iter(|| stream.decompress(&mut zstd, &mut raw));
+    });
+    group.finish();
+}
+
+/// The same events as rows, 57 × i16 each, one zstd frame for each 16 orbits.
+fn dense(c: &mut Criterion) {
+    let blocks = zero_bias(16);
+    let (n, spec) = (n_events(&blocks), layout("l1-57"));
+    let rows: Vec<Vec<u8>> = blocks.iter().map(|block| dense_rows(block, &spec)).collect();
+    let compress = |rows: &Vec<u8>| zstd::bulk::compress(rows, 3).expect("memory");
+    let frames: Vec<Vec<u8>> = rows.iter().map(compress).collect();
+    let bytes: usize = frames.iter().map(Vec::len).sum();
+    println!("dense: {:.2} bytes per event", bytes as f64 / n as f64);
+
+    let mut zstd = zstd::bulk::Decompressor::new().expect("a decompressor");
+    let mut raw = vec![0; rows.iter().map(Vec::len).max().expect("a block")];
+    let mut decompress = |mut each: Box<dyn FnMut(&[u8]) + '_>| {
+        for frame in &frames {
+            let n = zstd.decompress_to_buffer(frame, &mut raw[..]).expect("a valid frame");
+            each(&raw[..n]);
+        }
+    };
+    let sum = |bytes: &[u8], sum: u64| bytes.iter().fold(sum, |sum, &x| mix(sum, x.into()));
+    let expected = rows.iter().fold(0, |total, rows| sum(rows, total));
+    let mut found = 0;
+    decompress(Box::new(|bytes| found = sum(bytes, found)));
+    assert_eq!(found, expected, "dense: decompressed rows are those that were compressed");
+
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(n));
+    group.bench_function("dense/16/zstd", |b| {
+        b.iter(|| decompress(Box::new(|bytes| _ = black_box(bytes))));
+    });
+    group.finish();
+}
+
+fn dense_rows(block: &Block, spec: &scout40_models::FeatureSpec) -> Vec<u8> {
+    let mut out = Vec::with_capacity(block.len() * spec.len() * 2);
+    for rows in batches(std::slice::from_ref(block), spec, 512, block.len()) {
+        for event in 0..rows.n_events() {
+            let values = (0..spec.len()).map(|feature| rows.column(feature)[event]);
+            out.extend(values.flat_map(i16::to_le_bytes));
+        }
+    }
+    out
+}
+
+fn all(c: &mut Criterion) {
+    if is_smoke() {
+        println!("smoke size");
+    }
+    settings(c);
+    dense(c);
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);
