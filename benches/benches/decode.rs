@@ -151,7 +151,7 @@ fn dense(c: &mut Criterion) {
 
     let mut zstd = zstd::bulk::Decompressor::new().expect("a decompressor");
     let mut raw = vec![0; rows.iter().map(Vec::len).max().expect("a block")];
-    let mut decompress = |mut each: Box<dyn FnMut(&[u8]) + '_>| {
+    let mut decompress = |each: &mut dyn FnMut(&[u8])| {
         for frame in &frames {
             let n = zstd.decompress_to_buffer(frame, &mut raw[..]).expect("a valid frame");
             each(&raw[..n]);
@@ -160,13 +160,13 @@ fn dense(c: &mut Criterion) {
     let sum = |bytes: &[u8], sum: u64| bytes.iter().fold(sum, |sum, &x| mix(sum, x.into()));
     let expected = rows.iter().fold(0, |total, rows| sum(rows, total));
     let mut found = 0;
-    decompress(Box::new(|bytes| found = sum(bytes, found)));
+    decompress(&mut |bytes| found = sum(bytes, found));
     assert_eq!(found, expected, "dense: decompressed rows are those that were compressed");
 
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(n));
     group.bench_function("dense/16/zstd", |b| {
-        b.iter(|| decompress(Box::new(|bytes| _ = black_box(bytes))));
+        b.iter(|| decompress(&mut |bytes| _ = black_box(bytes)));
     });
     group.finish();
 }
