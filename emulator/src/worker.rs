@@ -44,6 +44,9 @@ pub struct Shared {
     pub yield_when_idle: bool,
 }
 
+/// Longer waits than this may pause.
+const PAUSE_ABOVE_PS: u64 = 200_000;
+
 /// Value of [`Shared::start_ps`] before the run has started.
 pub const NOT_STARTED: u64 = u64::MAX;
 
@@ -117,6 +120,10 @@ impl Worker<'_> {
             // The batch came after its time to a worker that had nothing else to do.
             batch.starved = waited && now > batch.arrival_ps;
             while now < batch.arrival_ps {
+                // A pause leaves the core to its other hardware thread, but may take 60 ns.
+                if batch.arrival_ps - now > PAUSE_ABOVE_PS {
+                    std::hint::spin_loop();
+                }
                 now = now_ps();
             }
             if let Overload::DropAfterPs(depth_ps) = overload
