@@ -13,6 +13,9 @@ use scout40_benches::{
 use scout40_replay::event::{Block, ColumnSet};
 use scout40_replay::format::{BlockDecoder, Compression, Step, StreamDecoder};
 
+/// Orbits that are decoded: 88 000 events, a pass of few ms.
+const ORBITS: usize = 32;
+
 /// A stream in memory: one decoder for each block, which holds its section.
 struct Stream {
     bytes: Vec<u8>,
@@ -85,7 +88,7 @@ impl Stream {
 fn settings(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for orbits in [4, 16] {
-        let blocks = zero_bias(orbits);
+        let blocks = zero_bias(orbits, ORBITS);
         let (n, expected) = (n_events(&blocks), ColumnChecksum::of(&blocks));
         for compression in [Compression::Fast, Compression::Small] {
             let bytes = encode(&blocks, compression, &folder.path().join("bench.s40"));
@@ -141,7 +144,7 @@ fn bench_stream(
 
 /// The same events as rows, 57 × i16 each, one zstd frame for each 16 orbits.
 fn dense(c: &mut Criterion) {
-    let blocks = zero_bias(16);
+    let blocks = zero_bias(16, ORBITS);
     let (n, spec) = (n_events(&blocks), layout("l1-57"));
     let rows: Vec<Vec<u8>> = blocks.iter().map(|block| dense_rows(block, &spec)).collect();
     let compress = |rows: &Vec<u8>| zstd::bulk::compress(rows, 3).expect("memory");

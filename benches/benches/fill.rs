@@ -1,7 +1,7 @@
 //! Filling rows from decoded blocks: the named layouts, batches of 64 and 512.
 //!
-//! All events of the zero-bias fixture, block after block, into one batch that is filled again
-//! and again, as core 0 does it ahead of the clock.
+//! One block of 16 orbits, which is what core 0 has just decoded, into one batch that is filled
+//! again and again.
 
 use std::hint::black_box;
 
@@ -50,7 +50,7 @@ fn assert_rows(spec: &FeatureSpec, block: &Block, begin: usize, rows: &RowBuffer
 }
 
 fn fill(c: &mut Criterion) {
-    let blocks = zero_bias(16);
+    let blocks = zero_bias(16, 16);
     let mut group = c.benchmark_group("fill");
     group.throughput(Throughput::Elements(n_events(&blocks)));
     for name in ["l1-57", "axol1tl", "thesis-99"] {

@@ -17,9 +17,9 @@ use scout40_replay::event::Block;
 use serde_json::Value;
 
 /// Rows that are scored: more than any branch predictor learns by heart.
-const N_ROWS: usize = 16_384;
+const N_ROWS: usize = 4096;
 /// Rows that the crate scores.
-const N_ROWS_CRATE: usize = 512;
+const N_ROWS_CRATE: usize = 128;
 
 /// One event as the definition has it: `−Σ` of the leaf that it reaches in each tree.
 fn naive_score(forest: &Forest, row: &[i16]) -> Score {
@@ -147,7 +147,7 @@ fn bench_crate(c: &mut Criterion, extension_level: usize, blocks: &[Block]) {
 }
 
 fn forest(c: &mut Criterion) {
-    let blocks = zero_bias(16);
+    let blocks = zero_bias(16, usize::MAX);
     let fixture = Model::read(fixture("models/forest.model")).expect("the fixture");
     bench_walk(c, "fixture-psi-256", fixture.forest(), &blocks);
     let psi = if is_smoke() { 500 } else { 10_000 };

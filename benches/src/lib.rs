@@ -37,13 +37,14 @@ pub fn layout(name: &str) -> FeatureSpec {
     FeatureSpec::parse(name).expect("a layout that exists")
 }
 
-/// The zero-bias fixture with the columns that `l1-57` looks at, in blocks of so many orbits.
-/// At smoke size, its first orbits only.
+/// The first orbits of the zero-bias fixture (109 in all) with the columns that `l1-57` looks at,
+/// in blocks of so many orbits. At smoke size, very few.
 ///
 /// # Panics
 /// If the fixture is missing or damaged.
 #[must_use]
-pub fn zero_bias(orbits_per_block: usize) -> Vec<Block> {
+pub fn zero_bias(orbits_per_block: usize, most_orbits: usize) -> Vec<Block> {
+    let most_orbits = if is_smoke() { SMOKE_ORBITS } else { most_orbits };
     let wanted = layout("l1-57").columns().union(ColumnSet::skeleton());
     let mut source = FileSource::open(&fixture("streams/zero-bias.s40")).expect("the fixture");
     let (mut out, mut from) = (Vec::<Block>::new(), Block::default());
@@ -58,7 +59,7 @@ pub fn zero_bias(orbits_per_block: usize) -> Vec<Block> {
             let id = from.crossing_id(event);
             if last_orbit != Some(id.orbit) {
                 last_orbit = Some(id.orbit);
-                if is_smoke() && n_orbits == SMOKE_ORBITS {
+                if n_orbits == most_orbits {
                     return out;
                 }
                 if n_orbits % orbits_per_block == 0 {
