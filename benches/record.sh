@@ -13,7 +13,7 @@ mkdir -p "$folder"
 for bench in decode fill forest; do
     {
         cargo run -q --release -p scout40-benches --bin machine
-        cargo bench -q -p scout40-benches --bench $bench -- --noplot --discard-baseline "$@" 2>/dev/null
+        cargo bench -q -p scout40-benches --bench $bench -- --noplot "$@" 2>/dev/null
     } | tee "$folder/$bench.txt"
 done
 for bench in ring whole_run; do

@@ -133,9 +133,11 @@ impl Scenario {
 fn head() -> String {
     let latencies = ["p50", "p99", "p99.9", "max"].map(|q| format!("{q:>9}")).join("");
     format!(
-        "{:<16} {:>9} {:>11} {:>11} {:>8} {:>9} |{:^36}|{:^36}\n{:<16} {:>9} {:>11} {:>11} {:>8} {:>9} |{latencies}|{latencies}",
+        "{:<16} {:>9} {:>8} {:>11} {:>11} {:>8} {:>9} |{:^36}|{:^36}\n\
+         {:<16} {:>9} {:>8} {:>11} {:>11} {:>8} {:>9} |{latencies}|{latencies}",
         "",
         "sustained",
+        "scored",
         "",
         "",
         "starved",
@@ -144,6 +146,7 @@ fn head() -> String {
         "service (µs)",
         "scenario",
         "MHz",
+        "%",
         "read",
         "dropped",
         "batches",
@@ -154,8 +157,9 @@ fn head() -> String {
 fn line(name: &str, summary: &RunSummary) -> String {
     let counts = &summary.counts;
     let mut line = format!(
-        "{name:<16} {:>9.3} {:>11} {:>11} {:>8} {:>9} ",
+        "{name:<16} {:>9.3} {:>8.3} {:>11} {:>11} {:>8} {:>9} ",
         summary.sustained_mhz,
+        100.0 * counts.scored as f64 / counts.read as f64,
         counts.read,
         counts.dropped,
         summary.trouble.starved_batches,
