@@ -131,7 +131,7 @@ impl Cores {
 
 fn pin(core: usize) {
     // Where threads cannot be pinned they float; the report says which cores were asked for.
-    let _ = pin_to(core);
+    let _ = pin_to(&[core]);
 }
 
 /// ns per message of `n` pushed through at full speed.

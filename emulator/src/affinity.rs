@@ -8,12 +8,12 @@ pub fn allowed_cores() -> Vec<usize> {
     imp::allowed_cores()
 }
 
-/// Pins the calling thread to `core`.
+/// Lets the calling thread run on these cores only.
 ///
 /// # Errors
 /// What the operating system said, or that it cannot pin.
-pub fn pin_to(core: usize) -> Result<(), String> {
-    imp::pin_to(core)
+pub fn pin_to(cores: &[usize]) -> Result<(), String> {
+    imp::pin_to(cores)
 }
 
 #[cfg(target_os = "linux")]
@@ -31,9 +31,11 @@ mod imp {
         if cores.is_empty() { vec![0] } else { cores }
     }
 
-    pub fn pin_to(core: usize) -> Result<(), String> {
+    pub fn pin_to(cores: &[usize]) -> Result<(), String> {
         let mut set = CpuSet::new();
-        set.set(core).map_err(|error| error.to_string())?;
+        for &core in cores {
+            set.set(core).map_err(|error| error.to_string())?;
+        }
         sched_setaffinity(THIS_THREAD, &set).map_err(|error| error.to_string())
     }
 }
@@ -45,7 +47,7 @@ mod imp {
         (0..n).collect()
     }
 
-    pub fn pin_to(_core: usize) -> Result<(), String> {
+    pub fn pin_to(_cores: &[usize]) -> Result<(), String> {
         Err("this operating system does not pin threads".into())
     }
 }
@@ -59,13 +61,13 @@ mod tests {
         std::thread::spawn(|| {
             let last = *allowed_cores().last().unwrap();
             if cfg!(target_os = "linux") {
-                pin_to(last).unwrap();
+                pin_to(&[last]).unwrap();
                 assert_eq!(allowed_cores(), [last]);
             }
         })
         .join()
         .unwrap();
         assert!(!allowed_cores().is_empty());
-        assert!(pin_to(1_000_000).is_err());
+        assert!(pin_to(&[1_000_000]).is_err());
     }
 }

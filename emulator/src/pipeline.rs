@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use scout40_replay::pacing::SlotClock;
 
-use crate::affinity::pin_to;
+use crate::affinity::{allowed_cores, pin_to};
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::collector::{Collector, CollectorParts, IntervalLength};
@@ -65,6 +65,26 @@ impl Drop for FinishOnDrop<'_> {
             self.0.start_ps.compare_exchange(NOT_STARTED, 0, Ordering::Release, Ordering::Relaxed);
         // Release: pairs with the acquire of the workers, after the last send.
         self.0.finished.store(true, Ordering::Release);
+    }
+}
+
+/// Pins the calling thread, and lets it go where it could before when dropped.
+struct PinnedWhile {
+    before: Vec<usize>,
+}
+
+impl PinnedWhile {
+    fn new(core: usize) -> PinnedWhile {
+        let before = allowed_cores();
+        // Where threads cannot be pinned they float; latencies show it.
+        let _ = pin_to(&[core]);
+        PinnedWhile { before }
+    }
+}
+
+impl Drop for PinnedWhile {
+    fn drop(&mut self) {
+        let _ = pin_to(&self.before);
     }
 }
 
@@ -135,8 +155,7 @@ pub fn execute(
         let _finish = FinishOnDrop(&shared);
         let mut dealer = Dealer::default();
         let threads = start_workers(scope, &plan, &shared, &mut dealer)?;
-        // Where threads cannot be pinned they float; latencies show it.
-        let _ = pin_to(plan.placement.reader);
+        let _pinned = PinnedWhile::new(plan.placement.reader);
         core0.run(&mut dealer, &|| threads.iter().any(|thread| thread.is_finished()))
     })?;
     core0.close(folder)
@@ -186,7 +205,7 @@ fn start_workers<'scope, 'env>(
         let (menu, pace) = (&plan.menu, plan.pace);
         let worker = Worker { shared, scorer, menu, pace, input, output };
         let thread = Builder::new().name(format!("worker-{k}")).spawn_scoped(scope, move || {
-            let _ = pin_to(core);
+            let _ = pin_to(&[core]);
             worker.run();
         });
         threads.push(thread.context("while starting a worker")?);
@@ -213,18 +232,18 @@ struct CoreZero<'a> {
 impl CoreZero<'_> {
     fn run(&mut self, dealer: &mut Dealer, a_worker_died: &dyn Fn() -> bool) -> Result<()> {
         let mut ended = false;
-        // Everything that can be prepared before the clock starts.
-        while !ended && !self.free.is_empty() {
+        // Everything that can be prepared before the clock starts; without a clock the
+        // preparation belongs to the run.
+        let is_paced = matches!(self.plan.pace, Pace::Paced(_));
+        while is_paced && !ended && !self.free.is_empty() {
             match self.fill_one(dealer)? {
                 Filled::Ready => {}
                 Filled::Blocked => break,
                 Filled::End => ended = true,
             }
         }
-        let start_ps = match self.plan.pace {
-            Pace::Paced(_) => self.shared.clock.now_ps() + START_MARGIN_PS,
-            Pace::Unpaced => self.shared.clock.now_ps(),
-        };
+        let margin_ps = if is_paced { START_MARGIN_PS } else { 0 };
+        let start_ps = self.shared.clock.now_ps() + margin_ps;
         // Release: what has been prepared is visible to a worker that sees the start.
         self.shared.start_ps.store(start_ps, Ordering::Release);
         let mut rounds = 0_u64;

@@ -150,87 +150,109 @@ fn fill_chunk(
     lanes: &mut [i16],
     lane: usize,
 ) {
-    let offsets = &block.offsets(targets[0].collection)[events.start..=events.end];
-    let chunk = Chunk::new(offsets);
+    let all_offsets = block.offsets(targets[0].collection);
+    let offsets = &all_offsets[events.start..=events.end];
+    let n_objects = all_offsets[all_offsets.len() - 1] as usize;
+    let keep = multiplicities(offsets);
+    let chunk = Chunk::new(offsets, &keep, n_objects);
     for target in targets {
         match block.entries(target.column) {
-            Entries::U8(codes) => target.fill_bytes(codes, &chunk, lanes, lane),
+            codes if codes.len() != n_objects => target.clear(offsets.len() - 1, lanes, lane),
+            Entries::U8(codes) => target.fill_bytes(codes, offsets, &keep, lanes, lane),
             _ => target.fill(block.get(target.column), &chunk, lanes, lane),
         }
     }
 }
 
-/// The multiplicities of up to 64 events, made ready for all columns of a collection.
+/// Objects of ranks 0 to 7, and of ranks 8 to 15, of up to 64 events.
+type Multiplicities = [[u8; CHUNK]; 2];
+
+fn multiplicities(offsets: &[u32]) -> Multiplicities {
+    let mut keep = [[0; CHUNK]; 2];
+    let [low, high] = &mut keep;
+    for ((low, high), pair) in low.iter_mut().zip(high).zip(offsets.windows(2)) {
+        let n = (pair[1] - pair[0]) as u8;
+        *low = n.min(SIDE as u8);
+        *high = n - *low;
+    }
+    keep
+}
+
+/// What the columns of one collection have in common, for up to 64 events.
 struct Chunk<'a> {
     /// Where the objects of each event begin, and where those of the last one end.
     offsets: &'a [u32],
-    /// Objects of ranks 0 to 7, and of ranks 8 to 15, of each event.
-    keep: [[u8; CHUNK]; 2],
+    /// The events that can be turned, by ranks 0 to 7 and by ranks 8 to 15.
+    lists: [Lists<'a>; 2],
+    /// How many events those are.
+    n_turned: usize,
 }
 
 impl<'a> Chunk<'a> {
-    fn new(offsets: &'a [u32]) -> Chunk<'a> {
-        let mut keep = [[0; CHUNK]; 2];
-        let (low, high) = keep.split_at_mut(1);
-        let events = low[0].iter_mut().zip(high[0].iter_mut());
-        for ((low, high), pair) in events.zip(offsets.windows(2)) {
-            let n = (pair[1] - pair[0]) as u8;
-            *low = n.min(SIDE as u8);
-            *high = n - *low;
-        }
-        Chunk { offsets, keep }
-    }
-
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
+    fn new(offsets: &'a [u32], keep: &'a Multiplicities, n_objects: usize) -> Chunk<'a> {
+        let squares = offsets[..offsets.len() - 1].as_chunks::<SIDE>().0;
+        // Reading a whole square must not pass the end of the column.
+        let fits = |begins: &[u32; SIDE]| begins[SIDE - 1] as usize + MAX_OBJECTS <= n_objects;
+        let squares = &squares[..squares.iter().rposition(fits).map_or(0, |last| last + 1)];
+        let n = squares.len();
+        let lists = keep.each_ref().map(|k| Lists::new(squares, &k.as_chunks::<SIDE>().0[..n]));
+        Chunk { offsets, lists, n_turned: n * SIDE }
     }
 }
 
 impl ObjectTarget {
     fn fill(&self, codes: &[i16], chunk: &Chunk<'_>, lanes: &mut [i16], lane: usize) {
-        // Reading a whole square must not pass the end of the column (which is empty if the
-        // block lacks it, whatever the multiplicities say).
-        let fits = |begins: &&[u32; SIDE]| begins[SIDE - 1] as usize + MAX_OBJECTS <= codes.len();
-        let squares = chunk.offsets[..chunk.len()].as_chunks::<SIDE>().0;
-        let squares = &squares[..squares.iter().take_while(fits).count()];
+        let n = chunk.offsets.len() - 1;
         for (group, places) in self.places.as_chunks::<SIDE>().0.iter().enumerate() {
-            let keep = &chunk.keep[group].as_chunks::<SIDE>().0[..squares.len()];
+            let lists = chunk.lists[group];
             let codes = codes.get(group * SIDE..).unwrap_or_default();
-            let lists = Lists { codes, begins: squares, keep };
             match places.iter().rposition(|&place| place != NOWHERE) {
                 None => {}
-                Some(0..2) => turn::<2>(lists, first(places), lanes, lane),
-                Some(2..4) => turn::<4>(lists, first(places), lanes, lane),
-                Some(_) => turn::<8>(lists, places, lanes, lane),
+                Some(0..2) => turn::<2>(codes, lists, first(places), lanes, lane),
+                Some(2..4) => turn::<4>(codes, lists, first(places), lanes, lane),
+                Some(_) => turn::<8>(codes, lists, places, lanes, lane),
             }
         }
-        for event in squares.len() * SIDE..chunk.len() {
+        for event in chunk.n_turned..n {
             let objects = chunk.offsets[event] as usize..chunk.offsets[event + 1] as usize;
-            let codes = codes.get(objects).unwrap_or_default();
             for (rank, &place) in self.places.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
-                lanes[place as usize + lane + event] = codes.get(rank).copied().unwrap_or(0);
+                let code = codes[objects.clone()].get(rank).copied().unwrap_or(0);
+                lanes[place as usize + lane + event] = code;
             }
         }
         if self.transform != Transform::Identity {
             for &place in self.places.iter().filter(|&&place| place != NOWHERE) {
-                let lanes = &mut lanes[place as usize + lane..][..chunk.len()];
+                let lanes = &mut lanes[place as usize + lane..][..n];
                 lanes.iter_mut().for_each(|code| *code = self.transform.apply(*code));
             }
         }
     }
 
     /// The same for a column of bytes.
-    fn fill_bytes(&self, codes: &[u8], chunk: &Chunk<'_>, lanes: &mut [i16], lane: usize) {
+    fn fill_bytes(
+        &self,
+        codes: &[u8],
+        offsets: &[u32],
+        keep: &Multiplicities,
+        lanes: &mut [i16],
+        lane: usize,
+    ) {
+        let n = offsets.len() - 1;
         let mut wide = [0; (CHUNK + 1) * MAX_OBJECTS];
-        let objects = chunk.offsets[0] as usize..chunk.offsets[chunk.len()] as usize;
-        let codes = codes.get(objects).unwrap_or_default();
+        let codes = &codes[offsets[0] as usize..offsets[n] as usize];
         wide.iter_mut().zip(codes).for_each(|(to, &code)| *to = code.into());
-        let mut offsets = [0; CHUNK + 1];
-        for (to, offset) in offsets.iter_mut().zip(chunk.offsets) {
-            *to = offset - chunk.offsets[0];
+        let mut relative = [0; CHUNK + 1];
+        for (to, offset) in relative.iter_mut().zip(offsets) {
+            *to = offset - offsets[0];
         }
-        let chunk = Chunk { offsets: &offsets[..=chunk.len()], keep: chunk.keep };
-        self.fill(&wide, &chunk, lanes, lane);
+        self.fill(&wide, &Chunk::new(&relative[..=n], keep, wide.len()), lanes, lane);
+    }
+
+    /// What a column that the block lacks comes to.
+    fn clear(&self, n: usize, lanes: &mut [i16], lane: usize) {
+        for &place in self.places.iter().filter(|&&place| place != NOWHERE) {
+            lanes[place as usize + lane..][..n].fill(self.transform.apply(0));
+        }
     }
 }
 

@@ -37,15 +37,29 @@ static KEEP: [[i16; SIDE]; SIDE + 1] = {
     masks
 };
 
-/// Lists to be turned, in groups of eight.
+/// Lists to be turned, in groups of eight. What the columns of one collection have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Lists<'a> {
-    /// Entries of all lists.
-    pub codes: &'a [i16],
     /// Where the entries of rank 0 of each list would be.
-    pub begins: &'a [[u32; SIDE]],
+    begins: &'a [[u32; SIDE]],
     /// How many entries count, 0 to 8, of each list.
-    pub keep: &'a [[u8; SIDE]],
+    keep: &'a [[u8; SIDE]],
+    /// The largest of the beginnings.
+    furthest: usize,
+}
+
+impl<'a> Lists<'a> {
+    /// Lists that begin there, of which so many entries count.
+    ///
+    /// # Panics
+    /// If there is not one multiplicity per list, or one beyond eight.
+    pub(crate) fn new(begins: &'a [[u32; SIDE]], keep: &'a [[u8; SIDE]]) -> Lists<'a> {
+        assert_eq!(begins.len(), keep.len(), "one multiplicity per list");
+        let most = keep.as_flattened().iter().copied().max().unwrap_or(0);
+        assert!(usize::from(most) <= SIDE, "at most eight entries of a list");
+        let furthest = begins.as_flattened().iter().copied().max().unwrap_or(0) as usize;
+        Lists { begins, keep, furthest }
+    }
 }
 
 /// Writes the first `N` ranks: rank k of list j goes to `lanes[places[k] + first_lane + j]`.
@@ -54,31 +68,30 @@ pub(crate) struct Lists<'a> {
 /// If reading eight entries of any list would pass the end of the codes, or writing that of the
 /// lanes.
 pub(crate) fn turn<const N: usize>(
+    codes: &[i16],
     lists: Lists<'_>,
     places: &[u32; N],
     lanes: &mut [i16],
     first_lane: usize,
 ) {
     let n = lists.begins.len();
-    assert_eq!(n, lists.keep.len(), "one multiplicity per list");
-    let furthest = lists.begins.as_flattened().iter().copied().max().unwrap_or(0);
-    assert!(n == 0 || furthest as usize + SIDE <= lists.codes.len(), "codes end too early");
+    assert!(n == 0 || lists.furthest + SIDE <= codes.len(), "codes end too early");
     let wanted = places.iter().filter(|&&place| place != NOWHERE);
     let last = wanted.copied().max().unwrap_or(0) as usize + first_lane + n * SIDE;
     assert!(last <= lanes.len(), "lanes end too early");
-    let most = lists.keep.as_flattened().iter().copied().max().unwrap_or(0);
-    assert!(usize::from(most) <= SIDE, "at most eight entries of a list");
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE2 is part of x86-64. The assertions above are what the function asks for.
+    // SAFETY: SSE2 is part of x86-64. The assertions here and of `Lists::new` are what the
+    // function asks for.
     unsafe {
-        x86_64::<N>(lists, places, lanes, first_lane);
+        x86_64::<N>(codes, lists, places, lanes, first_lane);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    portable::<N>(lists, places, lanes, first_lane);
+    portable::<N>(codes, lists, places, lanes, first_lane);
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn portable<const N: usize>(
+    codes: &[i16],
     lists: Lists<'_>,
     places: &[u32; N],
     lanes: &mut [i16],
@@ -87,7 +100,7 @@ fn portable<const N: usize>(
     let begins = lists.begins.as_flattened().iter().zip(lists.keep.as_flattened());
     for (j, (&begin, &keep)) in begins.enumerate() {
         for (k, &place) in places.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
-            let code = lists.codes[begin as usize + k] & KEEP[usize::from(keep)][k];
+            let code = codes[begin as usize + k] & KEEP[usize::from(keep)][k];
             lanes[place as usize + first_lane + j] = code;
         }
     }
@@ -99,17 +112,18 @@ fn portable<const N: usize>(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
 unsafe fn x86_64<const N: usize>(
+    codes: &[i16],
     lists: Lists<'_>,
     places: &[u32; N],
     lanes: &mut [i16],
     first_lane: usize,
 ) {
     use std::arch::x86_64::{
-        __m128i, _mm_and_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi16,
-        _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi16, _mm_unpacklo_epi32,
-        _mm_unpacklo_epi64,
+        __m128i, _mm_and_si128, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128,
+        _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi16,
+        _mm_unpacklo_epi32, _mm_unpacklo_epi64,
     };
-    let (codes, lanes) = (lists.codes.as_ptr(), lanes.as_mut_ptr());
+    let (codes, lanes) = (codes.as_ptr(), lanes.as_mut_ptr());
     for (square, (begins, keep)) in lists.begins.iter().zip(lists.keep).enumerate() {
         let row = |k: usize| {
             // SAFETY: the caller guarantees codes from every beginning.
@@ -131,6 +145,11 @@ unsafe fn x86_64<const N: usize>(
                 unsafe { _mm_storeu_si128(to.cast(), entries) };
             }
         };
+        // Rare objects: most squares have none.
+        if u64::from_ne_bytes(*keep) == 0 {
+            (0..N).for_each(|rank| put(rank, _mm_setzero_si128()));
+            continue;
+        }
         let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
         let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
         // Ranks 0 to 3 come from the low halves of the rows, 4 to 7 from the high ones.
@@ -158,10 +177,10 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    fn agree<const N: usize>(lists: Lists<'_>, places: &[u32; N]) {
+    fn agree<const N: usize>(codes: &[i16], lists: Lists<'_>, places: &[u32; N]) {
         let (mut fast, mut obvious) = (vec![-7; 600], vec![-7; 600]);
-        turn::<N>(lists, places, &mut fast, 3);
-        portable::<N>(lists, places, &mut obvious, 3);
+        turn::<N>(codes, lists, places, &mut fast, 3);
+        portable::<N>(codes, lists, places, &mut obvious, 3);
         assert_eq!(fast, obvious);
     }
 
@@ -173,26 +192,35 @@ mod tests {
             let list = |random: &mut Random| random.below(293) as u32;
             let begins: Vec<[u32; SIDE]> =
                 (0..n).map(|_| std::array::from_fn(|_| list(&mut random))).collect();
-            let keep: Vec<[u8; SIDE]> =
+            let mut keep: Vec<[u8; SIDE]> =
                 (0..n).map(|_| std::array::from_fn(|_| random.below(9) as u8)).collect();
-            let lists = Lists { codes: &codes, begins: &begins, keep: &keep };
-            agree(lists, &[0, 70, NOWHERE, 210, 280, 350, 420, 490]);
-            agree(lists, &[490, 0]);
-            agree(lists, &[NOWHERE, 80, 160, 240]);
+            if let Some(keep) = keep.get_mut(2) {
+                *keep = [0; SIDE];
+            }
+            let lists = Lists::new(&begins, &keep);
+            agree(&codes, lists, &[0, 70, NOWHERE, 210, 280, 350, 420, 490]);
+            agree(&codes, lists, &[490, 0]);
+            agree(&codes, lists, &[NOWHERE, 80, 160, 240]);
         }
     }
 
     #[test]
     #[should_panic(expected = "codes end too early")]
     fn reading_past_the_codes_is_refused() {
-        let lists = Lists { codes: &[0; 20], begins: &[[13; SIDE]], keep: &[[0; SIDE]] };
-        turn(lists, &[0, 8], &mut [0; 100], 0);
+        let lists = Lists::new(&[[13; SIDE]], &[[0; SIDE]]);
+        turn(&[0; 20], lists, &[0, 8], &mut [0; 100], 0);
     }
 
     #[test]
     #[should_panic(expected = "lanes end too early")]
     fn writing_past_the_lanes_is_refused() {
-        let lists = Lists { codes: &[0; 20], begins: &[[0; SIDE]], keep: &[[0; SIDE]] };
-        turn(lists, &[0, 93], &mut [0; 100], 0);
+        let lists = Lists::new(&[[0; SIDE]], &[[0; SIDE]]);
+        turn(&[0; 20], lists, &[0, 93], &mut [0; 100], 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "at most eight")]
+    fn keeping_more_than_a_square_has_is_refused() {
+        Lists::new(&[[0; SIDE]], &[[9; SIDE]]);
     }
 }
