@@ -19,8 +19,11 @@ pub enum Outcome {
     /// Scored and decided.
     #[default]
     Scored,
-    /// A worker came to it after the arrival ring had been overwritten.
+    /// The arrival ring had been overwritten before a worker came to it, or the reader was so
+    /// late that it went on without reading it.
     Dropped,
+    /// The run was ended before it was due: as if it had never been read.
+    Abandoned,
 }
 
 /// Where the events of a batch stand: neighbouring crossings of one block.

@@ -36,6 +36,8 @@ pub struct Calibration {
     pub rate_khz_low: f64,
     /// Upper end.
     pub rate_khz_high: f64,
+    /// Digest of the background stream.
+    pub stream_digest: String,
     /// Events left out because the model was trained on them.
     pub excluded_training: u64,
     /// Events left out because they were injected.
@@ -138,8 +140,7 @@ pub fn calibrate(
     .with_context(attempt)?;
     for calibration in calibrations {
         let found = threshold_for_rate(&counts, collision_rate_hz, calibration.target_khz)
-            .with_context(attempt)
-            .with_context(|| format!("{excluded_training} of {row} events are training events"))?;
+            .with_context(attempt)?;
         let Interval { value, low, high } = found.rate_khz;
         *calibration = Calibration {
             line: std::mem::take(&mut calibration.line),
@@ -150,6 +151,7 @@ pub fn calibrate(
             rate_khz: value,
             rate_khz_low: low,
             rate_khz_high: high,
+            stream_digest: format!("{digest:016x}"),
             excluded_training,
             excluded_signal,
         };

@@ -63,6 +63,8 @@ pub struct Collector<'a> {
     interval_length: IntervalLength,
     /// Scored, accepted and dropped; the reader counts the rest.
     pub counts: Counts,
+    /// Crossings of batches that were not due yet when the run was ended.
+    pub abandoned: u64,
     /// Batches that a worker waited for although they were due.
     pub starved_batches: u64,
     /// Per line.
@@ -116,6 +118,7 @@ impl<'a> Collector<'a> {
             injector: parts.injector,
             interval_length: parts.interval_length,
             counts: Counts::default(),
+            abandoned: 0,
             starved_batches: 0,
             lines: vec![LineTally::default(); n_lines],
             signals: vec![signal; n_signals],
@@ -148,6 +151,7 @@ impl<'a> Collector<'a> {
                 self.counts.dropped += batch.len as u64;
                 self.count_signals(batch, false);
             }
+            Outcome::Abandoned => self.abandoned += batch.len as u64,
             Outcome::Scored => self.take_scored(batch, pool)?,
         }
         for segment in &batch.segments {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use scout40_models::{FillPlan, Model, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::{StreamHeader, StreamIndex};
-use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Signal};
+use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
 use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ};
 use scout40_replay::pacing::{Rate, Slots};
 use scout40_replay::source::{Delivery, FileSource, Source};
@@ -241,6 +241,8 @@ pub struct RunPlan {
     pub calibrations: Vec<Calibration>,
     /// What is injected.
     pub injector: Option<Injector>,
+    /// Digests of the signals' streams, in the same order; `None` where an index is lost.
+    pub signal_digests: Vec<Option<u64>>,
     /// The scheme that rates are quoted for.
     pub rate_scheme: FillingScheme,
     /// Columns that are read.
@@ -254,6 +256,12 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
+    /// Crossings that differ: a repeated stream has no more of them.
+    #[must_use]
+    pub fn distinct_crossings(&self) -> u64 {
+        self.index.as_ref().map_or(u64::MAX, |index| index.n_crossings)
+    }
+
     /// Names of the injected signals, in the order of their truth numbers 1, 2, ...
     #[must_use]
     pub fn signal_names(&self) -> Vec<String> {
@@ -291,7 +299,7 @@ impl PreparedRun {
         }
         let model = config.model.as_deref().map(LoadedModel::read).transpose()?;
         let source = open_stream(&config, &mut warnings)?;
-        check_repeat(&config, &source)?;
+        check_one_run(&config, &source)?;
         let scheme = config.scheme.load()?;
         let rate_scheme = rate_scheme(scheme.as_ref(), &source, &mut warnings);
         let (menu, calibrations) =
@@ -300,7 +308,7 @@ impl PreparedRun {
             warnings.push("no line: every event is scored, none is accepted".into());
         }
         let needed = needed_columns(&config, model.as_ref(), &menu, source.columns())?;
-        let injector = build_injector(&config, needed.required)?;
+        let (injector, signal_digests) = build_injector(&config, needed.required)?;
         let overload = match config.stall {
             true => Overload::Stall,
             false => Overload::DropAfterPs(picoseconds(config.ring_depth)),
@@ -321,6 +329,7 @@ impl PreparedRun {
                 menu,
                 calibrations,
                 injector,
+                signal_digests,
                 rate_scheme,
                 pace,
                 placement,
@@ -354,14 +363,16 @@ fn open_stream(config: &RunConfig, warnings: &mut Vec<String>) -> Result<FileSou
     Ok(source)
 }
 
-/// Orbits run on in a repeat, but a stream cannot go back to an earlier run.
-fn check_repeat(config: &RunConfig, source: &FileSource) -> Result<()> {
+/// Orbits run on in a repeat and give slots and places, but every run counts its own.
+fn check_one_run(config: &RunConfig, source: &FileSource) -> Result<()> {
     let blocks = source.info().index.as_ref().map_or(&[][..], |index| &index.blocks);
-    if let (true, [first, .., last]) = (config.repeat, blocks) {
+    let needs_one_run =
+        config.repeat || config.scheme == SchemeChoice::Recorded || config.from_orbit.is_some();
+    if let (true, [first, .., last]) = (needs_one_run, blocks) {
         ensure!(
             first.run == last.run,
-            "`{}` holds the runs {}..={}: `--repeat` needs a stream of one run\n\
-             hint: convert one run at a time",
+            "`{}` holds the runs {}..={}: `--repeat`, `--filling-scheme recorded` and `--from-orbit` \
+             need a stream of one run\nhint: convert one run at a time",
             config.stream.display(),
             first.run,
             last.run
@@ -481,7 +492,10 @@ fn needed_columns(
     available: ColumnSet,
 ) -> Result<NeededColumns> {
     let of_model = model.map_or(ColumnSet::EMPTY, |m| m.model.spec().columns());
-    let required = of_model.union(menu.columns());
+    let mut required = of_model.union(menu.columns());
+    if config.injections.iter().any(|spec| spec.mode == Mode::Overlay) {
+        required = overlay_columns(required);
+    }
     let missing = required.minus(available);
     ensure!(
         missing.is_empty(),
@@ -497,17 +511,22 @@ fn needed_columns(
     Ok(NeededColumns { required, wanted: required.union(kept.intersection(available)) })
 }
 
-fn build_injector(config: &RunConfig, required: ColumnSet) -> Result<Option<Injector>> {
+/// The injector, and the digests of its signals' streams.
+fn build_injector(
+    config: &RunConfig,
+    required: ColumnSet,
+) -> Result<(Option<Injector>, Vec<Option<u64>>)> {
     if config.injections.is_empty() {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     if config.injections.len() > SIGNALS_MAX {
         let text = format!("expected at most {SIGNALS_MAX} signals in `--inject`");
         return Err(UsageError(text).into());
     }
-    let mut signals: Vec<Signal> = Vec::new();
+    let (mut signals, mut digests): (Vec<Signal>, Vec<Option<u64>>) = Default::default();
     for spec in &config.injections {
-        let mut signal = load_signal(spec)?;
+        let (mut signal, digest) = load_signal(spec)?;
+        digests.push(digest);
         let base = signal.name.clone();
         let mut number = 2;
         while signals.iter().any(|other| other.name == signal.name) {
@@ -518,12 +537,12 @@ fn build_injector(config: &RunConfig, required: ColumnSet) -> Result<Option<Inje
     }
     match Injector::new(config.rng_seed, signals, required) {
         Err(error @ InjectError::Fractions(_)) => Err(UsageError(error.to_string()).into()),
-        injector => Ok(Some(injector?)),
+        injector => Ok((Some(injector?), digests)),
     }
 }
 
-/// Reads a signal whole.
-fn load_signal(spec: &InjectionSpec) -> Result<Signal> {
+/// Reads a signal whole; also returns the digest of its stream.
+fn load_signal(spec: &InjectionSpec) -> Result<(Signal, Option<u64>)> {
     let path = Path::new(&spec.path);
     let mut source = FileSource::open(path)
         .context("while opening a signal for `--inject SIGNAL.s40@FRACTION`")?;
@@ -541,7 +560,8 @@ fn load_signal(spec: &InjectionSpec) -> Result<Signal> {
         }
     }
     let name = source.header().sample.clone();
-    Ok(Signal { name, events, fraction: spec.fraction, mode: spec.mode })
+    let digest = source.info().index.as_ref().map(|index| index.digest);
+    Ok((Signal { name, events, fraction: spec.fraction, mode: spec.mode }, digest))
 }
 
 fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
@@ -561,5 +581,6 @@ fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
         end_slot: by_orbits.min(by_time),
         repeat: config.repeat,
         clock,
+        drop_after_ps: (clock.is_some() && !config.stall).then(|| picoseconds(config.ring_depth)),
     }
 }

@@ -63,6 +63,8 @@ impl Drop for FinishOnDrop<'_> {
         // A run that failed before it started still has to let its workers go.
         let _ =
             self.0.start_ps.compare_exchange(NOT_STARTED, 0, Ordering::Release, Ordering::Relaxed);
+        // Relaxed: the flag carries nothing but itself.
+        self.0.abandoned.store(true, Ordering::Relaxed);
         // Release: pairs with the acquire of the workers, after the last send.
         self.0.finished.store(true, Ordering::Release);
     }
@@ -137,6 +139,7 @@ pub fn execute(
         clock: Clock::start(),
         start_ps: AtomicU64::new(NOT_STARTED),
         finished: AtomicBool::new(false),
+        abandoned: AtomicBool::new(false),
         yield_when_idle: plan.placement.shared,
     };
     let mut core0 = CoreZero {
@@ -225,7 +228,7 @@ struct CoreZero<'a> {
     stop: &'a AtomicBool,
     progress: &'a mut dyn FnMut(Progress),
     next_report_ps: u64,
-    /// Last decision or arrival, in ps since the start of the run.
+    /// Last time that a batch was decided or dropped, in ps since the start of the run.
     end_ps: u64,
 }
 
@@ -273,6 +276,9 @@ impl CoreZero<'_> {
 
     fn fill_one(&mut self, dealer: &mut Dealer) -> Result<Filled> {
         let Some(mut batch) = self.free.pop() else { return Ok(Filled::Blocked) };
+        // Relaxed: this thread sets it.
+        let start_ps = self.shared.start_ps.load(Ordering::Relaxed);
+        self.reader.set_time(self.shared.clock.now_ps().saturating_sub(start_ps));
         let filled = self.reader.fill(&mut batch, &mut self.pool)?;
         match filled {
             Filled::Ready => dealer.deal(batch),
@@ -285,8 +291,7 @@ impl CoreZero<'_> {
         let mut any = false;
         while let Some(mut batch) = dealer.take_back() {
             self.collector.take(&batch, &mut self.pool)?;
-            // A dropped batch was decided by nobody, but the run lasted until it arrived.
-            self.end_ps = self.end_ps.max(batch.decided_ps).max(batch.arrival_ps);
+            self.end_ps = self.end_ps.max(batch.decided_ps);
             batch.clear();
             self.free.push(batch);
             any = true;
@@ -301,6 +306,7 @@ impl CoreZero<'_> {
             && self.plan.config.duration.is_some_and(|d| now_ps / 1000 >= d.as_nanos() as u64);
         // Relaxed: the flag carries nothing but itself.
         if out_of_time || self.stop.load(Ordering::Relaxed) {
+            self.shared.abandoned.store(true, Ordering::Relaxed);
             self.reader.stop();
         }
         if now_ps >= self.next_report_ps {
@@ -322,6 +328,7 @@ impl CoreZero<'_> {
         counts.scored = self.collector.counts.scored;
         counts.accepted = self.collector.counts.accepted;
         counts.dropped = self.collector.counts.dropped;
+        counts.read -= self.collector.abandoned;
         if !counts.is_conserved() {
             bail!("read = scored + dropped + truncated + corrupt does not hold: {counts:?}");
         }
@@ -347,7 +354,9 @@ impl CoreZero<'_> {
         }
         self.collector.log().write(&folder.file("latency.hlog"))?;
         let collision_rate_hz = self.plan.rate_scheme.collision_rate_hz();
-        write_rates(&folder.file("rates.csv"), &self.collector.rates, collision_rate_hz)?;
+        let distinct = self.plan.distinct_crossings();
+        let rates = &self.collector.rates;
+        write_rates(&folder.file("rates.csv"), rates, distinct, collision_rate_hz)?;
         if let (Some(histogram), Some(model)) = (&self.collector.histogram, &self.plan.model) {
             let signals = self.plan.signal_names();
             write_scores(&folder.file("scores.csv"), histogram, model.scorer.as_ref(), &signals)?;

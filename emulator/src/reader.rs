@@ -13,7 +13,7 @@ use scout40_replay::lhc::{SLOTS_PER_ORBIT, lumi_section_of_orbit};
 use scout40_replay::pacing::{SlotClock, SlotRun, Slots};
 use scout40_replay::source::{Delivery, FileSource, Source, SourceError};
 
-use crate::batch::{Batch, Segment};
+use crate::batch::{Batch, Outcome, Segment};
 use crate::config::{LoadedModel, RunPlan};
 use crate::counters::{Counts, Trouble};
 use crate::trigger::{Line, Menu, Rule};
@@ -109,6 +109,8 @@ pub struct ReaderOptions {
     pub repeat: bool,
     /// The clock, unless the run is unpaced.
     pub clock: Option<SlotClock>,
+    /// Lateness in ps at which the arrival ring has been overwritten, if that drops batches.
+    pub drop_after_ps: Option<u64>,
 }
 
 /// Forms batches.
@@ -130,6 +132,13 @@ pub struct Reader<'a> {
     /// The next block is the first one of another pass.
     begins_again: bool,
     ended: bool,
+    /// Time in ps since the start of the run, as far as the reader has been told.
+    now_ps: u64,
+    /// Due time of the last event that got a slot.
+    last_due_ps: u64,
+    /// Too late to read: blocks are gone through for their crossings only, until the clock has
+    /// been caught up with.
+    is_catching_up: bool,
     /// Crossings by what became of them, as far as the reader knows.
     pub counts: Counts,
     /// What was wrong with the source.
@@ -160,9 +169,17 @@ impl<'a> Reader<'a> {
             highest_orbit: None,
             begins_again: false,
             ended: false,
+            now_ps: 0,
+            last_due_ps: 0,
+            is_catching_up: false,
             counts: Counts::default(),
             trouble: Trouble::default(),
         }
+    }
+
+    /// Tells what time it is, in ps since the start of the run.
+    pub fn set_time(&mut self, now_ps: u64) {
+        self.now_ps = now_ps;
     }
 
     /// Ends the run after the batches that have been formed.
@@ -189,6 +206,12 @@ impl<'a> Reader<'a> {
                 continue;
             };
             let block = pool.get(number);
+            let outcome = if self.is_unread(block) { Outcome::Dropped } else { Outcome::Scored };
+            if batch.len == 0 {
+                batch.outcome = outcome;
+            } else if batch.outcome != outcome {
+                break;
+            }
             let room = self.options.batch_size - batch.len;
             let mut run = self.slots.run_at(block, at, room);
             let interval = run.first / self.options.interval_slots;
@@ -225,12 +248,20 @@ impl<'a> Reader<'a> {
         batch.rows.set_len(batch.len);
         let last = batch.slots.last().expect("a batch with events has slots").last();
         batch.arrival_ps = self.options.clock.map_or(0, |clock| clock.due_ps(last));
+        self.last_due_ps = batch.arrival_ps;
+        if batch.outcome == Outcome::Dropped {
+            batch.starved = true;
+            batch.decided_ps = self.now_ps;
+        }
         Filled::Ready
     }
 
     fn fill_segment(&mut self, block: &Block, range: Range<usize>, batch: &mut Batch, lane: usize) {
         batch.orbits.extend_from_slice(&block.get::<u32>(Column::Orbit)[range.clone()]);
         batch.bxs.extend_from_slice(&block.get::<i16>(Column::Bx)[range.clone()]);
+        if batch.outcome == Outcome::Dropped {
+            return;
+        }
         if let Some(model) = self.model {
             model.plan.fill(block, range.clone(), &mut batch.rows, lane);
         }
@@ -271,6 +302,11 @@ impl<'a> Reader<'a> {
         } else {
             self.current = Some((number, at + n));
         }
+    }
+
+    /// Whether a block was gone through for its crossings only. Nothing is injected into those.
+    fn is_unread(&self, block: &Block) -> bool {
+        !block.columns().contains_all(self.options.wanted)
     }
 
     /// Evaluates the cut lines of one event.
@@ -326,7 +362,8 @@ impl<'a> Reader<'a> {
     /// Reads on until there is a current block or the stream has ended.
     fn next_block(&mut self, pool: &mut BlockPool) -> Result<(), SourceError> {
         let mut block = pool.spare.pop().expect("checked by the caller");
-        match self.source.next_block(self.options.wanted, &mut block)? {
+        let wanted = self.readable_columns();
+        match self.source.next_block(wanted, &mut block)? {
             Delivery::Block => {
                 if self.shift_orbits(&mut block) {
                     self.current = Some((pool.push(block), 0));
@@ -353,6 +390,18 @@ impl<'a> Reader<'a> {
         }
         pool.spare.push(block);
         Ok(())
+    }
+
+    /// The wanted columns; none if the reader is so late that the ring would have been overwritten.
+    /// It then goes through blocks for their crossings only, which is fast, until it is late by
+    /// less than half of that: a worker needs the rest.
+    fn readable_columns(&mut self) -> ColumnSet {
+        if let Some(depth_ps) = self.options.drop_after_ps {
+            let late_ps = self.now_ps.saturating_sub(self.last_due_ps);
+            let limit_ps = if self.is_catching_up { depth_ps / 2 } else { depth_ps };
+            self.is_catching_up = late_ps > limit_ps;
+        }
+        if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted }
     }
 
     /// Lost crossings pass their slots all the same.

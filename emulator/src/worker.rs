@@ -40,6 +40,8 @@ pub struct Shared {
     pub start_ps: AtomicU64,
     /// No more batches will come.
     pub finished: AtomicBool,
+    /// The run is being ended: nothing waits for its time any more.
+    pub abandoned: AtomicBool,
     /// Idle threads yield, because some share a core.
     pub yield_when_idle: bool,
 }
@@ -115,11 +117,19 @@ impl Worker<'_> {
         // Relaxed: it does not change after the start.
         let start_ps = self.shared.start_ps.load(Ordering::Relaxed);
         let now_ps = || self.shared.clock.now_ps().saturating_sub(start_ps);
+        if batch.outcome == Outcome::Dropped {
+            return;
+        }
         let mut now = now_ps();
         if let Pace::Paced(overload) = self.pace {
             // The batch came after its time to a worker that had nothing else to do.
             batch.starved = waited && now > batch.arrival_ps;
             while now < batch.arrival_ps {
+                // Relaxed: the flag carries nothing but itself.
+                if self.shared.abandoned.load(Ordering::Relaxed) {
+                    batch.outcome = Outcome::Abandoned;
+                    return;
+                }
                 // A pause leaves the core to its other hardware thread, but may take 60 ns.
                 if batch.arrival_ps - now > PAUSE_ABOVE_PS {
                     std::hint::spin_loop();
@@ -130,6 +140,7 @@ impl Worker<'_> {
                 && now - batch.arrival_ps > depth_ps
             {
                 batch.outcome = Outcome::Dropped;
+                batch.decided_ps = now;
                 return;
             }
         }

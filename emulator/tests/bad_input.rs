@@ -644,7 +644,7 @@ fn a_stream_of_several_runs_is_not_repeated() {
     }
     writer.finish().unwrap();
     let run = SCORING.replace("fixtures/pathological/good.s40", "runs.s40");
-    let words = ["runs.s40", "runs 7..=9", "`--repeat` needs a stream of one run", "hint:"];
+    let words = ["runs.s40", "runs 7..=9", "need a stream of one run", "hint:"];
     desk.refused(1, &format!("{run} --repeat --orbits 3"), &words);
     desk.done(&format!("{run} --threshold 0.5"));
     desk.done("verify o/accepted.s40");

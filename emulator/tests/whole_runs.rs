@@ -437,6 +437,41 @@ fn accepted_events_keep_all_columns_if_asked_to() {
 // Where a run begins and ends.
 
 #[test]
+fn an_overlay_under_cuts_alone_reads_what_it_needs_to_merge() {
+    let desk = Desk::new();
+    desk.write(
+        "cuts.toml",
+        "[[line]]\nname = 'met'\nkind = 'cut'\nrequire = [{ object = 'met', pt_gev = 60 }]\n",
+    );
+    let summary = run(
+        &desk,
+        "fixtures/streams/zero-bias.s40 --menu cuts.toml --rate max --orbits 3 \
+         --inject fixtures/streams/VBFHToInv.s40@0.02:overlay",
+    );
+    assert!(n(&summary["signals"][0]["accepted"]) > 0, "{summary}");
+}
+
+#[test]
+fn replaying_a_stream_often_does_not_narrow_its_intervals() {
+    let width = |words: &str| {
+        let desk = Desk::new();
+        desk.write(
+            "cuts.toml",
+            "[[line]]\nname = 'met'\nkind = 'cut'\nrequire = [{ object = 'met', pt_gev = 60 }]\n",
+        );
+        let line = run(&desk, words)["lines"][0].clone();
+        let number = |key: &str| line[key].as_f64().unwrap();
+        (number("rate_khz"), number("rate_khz_high") - number("rate_khz_low"))
+    };
+    let stream = "fixtures/pathological/good.s40 --menu cuts.toml --rate max";
+    let once = width(stream);
+    // 500 crossings fill 500 slots of a pass, so 20 passes end within orbit 4 of the LHC scheme.
+    let often = width(&format!("{stream} --repeat --orbits 4"));
+    assert!((often.0 / once.0 - 1.0).abs() < 0.1, "{once:?} {often:?}");
+    assert!((often.1 / once.1 - 1.0).abs() < 0.1, "{once:?} {often:?}");
+}
+
+#[test]
 fn a_run_of_n_orbits_reads_n_times_the_colliding_slots() {
     let desk = Desk::new();
     for (scheme, per_orbit) in [("lhc", 2748), ("all", 3564), ("single", 1)] {

@@ -20,6 +20,35 @@ use crate::units;
 /// Most events of one signal: its index is a `u32`, and all are held in memory.
 pub const SIGNAL_EVENTS_MAX: usize = 1 << 26;
 
+/// Missing energies and their azimuths, which add as vectors.
+const VECTORS: [(Column, Column); 4] = [
+    (Column::MetPt, Column::MetPhi),
+    (Column::MhtPt, Column::MhtPhi),
+    (Column::MetHfPt, Column::MetHfPhi),
+    (Column::MhtHfPt, Column::MhtHfPhi),
+];
+
+/// Columns without which an overlay of `columns` would be wrong: objects are merged by pT, and
+/// missing energies add as vectors.
+#[must_use]
+pub fn overlay_columns(columns: ColumnSet) -> ColumnSet {
+    let mut set = columns;
+    for collection in Collection::OBJECTS {
+        let kinematics: ColumnSet = collection.kinematics().into_iter().flatten().collect();
+        let is_of =
+            |c: Column| c.spec().collection == collection || Some(c) == collection.count_column();
+        if columns.iter().any(is_of) {
+            set = set.union(kinematics);
+        }
+    }
+    for (pt, phi) in VECTORS {
+        if columns.contains(pt) || columns.contains(phi) {
+            set = set.with(pt).with(phi);
+        }
+    }
+    set
+}
+
 /// What becomes of the recorded event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -208,12 +237,7 @@ fn overlay(background: &Block, at: usize, signal: &Block, event: usize, out: &mu
     for column in [Column::EtPt, Column::EtEmPt, Column::HtPt, Column::TowerCount] {
         add_scalar(signal, event, column, out);
     }
-    for (pt, phi) in [
-        (Column::MetPt, Column::MetPhi),
-        (Column::MhtPt, Column::MhtPhi),
-        (Column::MetHfPt, Column::MetHfPhi),
-        (Column::MhtHfPt, Column::MhtHfPhi),
-    ] {
+    for (pt, phi) in VECTORS {
         add_vector(signal, event, pt, phi, out);
     }
 }
@@ -275,7 +299,7 @@ fn add_scalar(signal: &Block, event: usize, column: Column, out: &mut Block) {
 }
 
 fn add_vector(signal: &Block, event: usize, pt: Column, phi: Column, out: &mut Block) {
-    if !out.columns().contains(pt) {
+    if !out.columns().contains(pt) || !out.columns().contains(phi) {
         return;
     }
     let vector = |pt_hw: i16, phi_hw: i16| {
@@ -404,6 +428,38 @@ mod tests {
         assert_eq!(out.get::<i16>(Column::MetPt), [100]);
         assert_eq!(out.get::<i16>(Column::MetPhi), [21]);
         assert_eq!(out.event(0).id(), background.event(0).id());
+    }
+
+    #[test]
+    fn an_overlay_needs_what_its_columns_are_merged_by() {
+        let set = |columns: &[Column]| columns.iter().copied().collect::<ColumnSet>();
+        let needed = overlay_columns(set(&[Column::JetEta, Column::MetPt, Column::MuonN]));
+        let expected = [
+            Column::JetPt,
+            Column::JetEta,
+            Column::JetPhi,
+            Column::MetPt,
+            Column::MetPhi,
+            Column::MuonN,
+            Column::MuonPt,
+            Column::MuonEta,
+            Column::MuonPhi,
+        ];
+        assert_eq!(needed, set(&expected));
+        assert_eq!(overlay_columns(ColumnSet::EMPTY), ColumnSet::EMPTY);
+    }
+
+    #[test]
+    fn a_signal_without_a_column_of_the_background_overlays_zeros() {
+        let mut background = Block::new(event(1, &[], (0, 0)).columns().with(Column::JetQual));
+        background.push_event(&event(44, &[80, 30], (10, 0)), 0);
+        background.get_mut::<u8>(Column::JetQual).copy_from_slice(&[3, 2]);
+        let inject = injector(vec![signal(1.0, Mode::Overlay, event(5, &[50], (0, 0)))]);
+        let mut out = Block::default();
+        inject.merge(&background, 0, Pick { signal: 0, event: 0 }, &mut out);
+        out.check().unwrap();
+        assert_eq!(out.get::<i16>(Column::JetPt), [80, 50, 30]);
+        assert_eq!(out.get::<u8>(Column::JetQual), [3, 0, 2]);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A rate is accepted / scored × the rate of colliding crossings. Intervals are central, at
 //! 68.27 % confidence: Garwood for a Poisson count, Clopper–Pearson for a binomial fraction.
 //! Both are exact (they never undercover), so for small counts they are wide.
+//!
+//! A sample that is replayed several times is still one sample: counts are scaled to the number of
+//! distinct events before the interval is taken, and the interval back.
 
 use std::collections::BTreeMap;
 
@@ -40,14 +43,18 @@ impl Interval {
 /// If `confidence` is not within 0 to 1.
 #[must_use]
 pub fn garwood(n: u64, confidence: f64) -> Interval {
+    garwood_of(n as f64, confidence)
+}
+
+/// The same for a count that was scaled to distinct events, and so may have a fraction.
+fn garwood_of(count: f64, confidence: f64) -> Interval {
     assert!(confidence > 0.0 && confidence < 1.0);
     let tail = (1.0 - confidence) / 2.0;
     let quantile =
         |shape: f64, p: f64| Gamma::new(shape, 1.0).expect("a positive shape").inverse_cdf(p);
-    let count = n as f64;
     Interval {
         value: count,
-        low: if n == 0 { 0.0 } else { quantile(count, tail) },
+        low: if count == 0.0 { 0.0 } else { quantile(count, tail) },
         high: quantile(count + 1.0, 1.0 - tail),
     }
 }
@@ -60,10 +67,16 @@ pub fn garwood(n: u64, confidence: f64) -> Interval {
 /// If `k` exceeds `n` or `confidence` is not within 0 to 1.
 #[must_use]
 pub fn clopper_pearson(k: u64, n: u64, confidence: f64) -> Interval {
-    assert!(k <= n && confidence > 0.0 && confidence < 1.0);
+    assert!(k <= n);
     if n == 0 {
         return Interval { value: 0.0, low: 0.0, high: 1.0 };
     }
+    clopper_pearson_of(k as f64, n as f64, confidence)
+}
+
+/// The same for numbers that were scaled to distinct events.
+fn clopper_pearson_of(k: f64, n: f64, confidence: f64) -> Interval {
+    assert!(confidence > 0.0 && confidence < 1.0);
     let tail = (1.0 - confidence) / 2.0;
     // The library's quantile is good to 1e-10 absolute; Newton steps make small ones relative.
     let quantile = |a: f64, b: f64, p: f64| {
@@ -71,22 +84,41 @@ pub fn clopper_pearson(k: u64, n: u64, confidence: f64) -> Interval {
         let newton = |x: f64, _| x - (beta.cdf(x) - p) / beta.pdf(x);
         (0..3).fold(beta.inverse_cdf(p), newton)
     };
-    let (passed, failed) = (k as f64, (n - k) as f64);
+    let failed = n - k;
     Interval {
-        value: passed / n as f64,
-        low: if k == 0 { 0.0 } else { quantile(passed, failed + 1.0, tail) },
-        high: if k == n { 1.0 } else { quantile(passed + 1.0, failed, 1.0 - tail) },
+        value: k / n,
+        low: if k <= 0.0 { 0.0 } else { quantile(k, failed + 1.0, tail) },
+        high: if failed <= 0.0 { 1.0 } else { quantile(k + 1.0, failed, 1.0 - tail) },
     }
 }
 
-/// Rate in kHz of a line that accepted `accepted` of `scored` crossings, with its Poisson
-/// interval. Zero with an infinite upper end where nothing was scored.
+/// Efficiency of `accepted` of `scored` events, of which at most `distinct` differ, with its
+/// Clopper–Pearson interval at one standard deviation; 0 to 1 where nothing was scored.
+///
+/// # Panics
+/// If more events were accepted than scored.
 #[must_use]
-pub fn rate_khz(accepted: u64, scored: u64, collision_rate_hz: f64) -> Interval {
-    if scored == 0 {
+pub fn efficiency(accepted: u64, scored: u64, distinct: u64) -> Interval {
+    assert!(accepted <= scored);
+    let n = scored.min(distinct);
+    if n == 0 {
+        return Interval { value: 0.0, low: 0.0, high: 1.0 };
+    }
+    let k = accepted as f64 / scored as f64 * n as f64;
+    clopper_pearson_of(k, n as f64, ONE_SIGMA)
+}
+
+/// Rate in kHz of a line that accepted `accepted` of `scored` crossings, of which at most
+/// `distinct` differ, with its Poisson interval at one standard deviation. Zero with an infinite
+/// upper end where nothing was scored.
+#[must_use]
+pub fn rate_khz(accepted: u64, scored: u64, distinct: u64, collision_rate_hz: f64) -> Interval {
+    let n = scored.min(distinct);
+    if n == 0 {
         return Interval { value: 0.0, low: 0.0, high: f64::INFINITY };
     }
-    garwood(accepted, ONE_SIGMA).scaled(collision_rate_hz / scored as f64 / 1000.0)
+    let count = accepted as f64 / scored as f64 * n as f64;
+    garwood_of(count, ONE_SIGMA).scaled(collision_rate_hz / n as f64 / 1000.0)
 }
 
 /// How often each score occurred. Merging is exact in any order.
@@ -191,7 +223,7 @@ pub fn threshold_for_rate(
         threshold: threshold.unwrap_or(top.saturating_add(1)),
         accepted,
         scored,
-        rate_khz: rate_khz(accepted, scored, collision_rate_hz),
+        rate_khz: rate_khz(accepted, scored, scored, collision_rate_hz),
     })
 }
 
@@ -225,10 +257,24 @@ mod tests {
 
     #[test]
     fn a_rate_is_the_accepted_fraction_of_the_collision_rate() {
-        let rate = rate_khz(10, 300_000, 30.9e6);
+        let rate = rate_khz(10, 300_000, 300_000, 30.9e6);
         assert_close(rate.value, 1.03);
         assert!(rate.low < rate.value && rate.value < rate.high);
-        assert!(rate_khz(0, 0, 30.9e6).high.is_infinite());
+        assert!(rate_khz(0, 0, 10, 30.9e6).high.is_infinite());
+    }
+
+    #[test]
+    fn replaying_a_sample_does_not_make_it_larger() {
+        let once = rate_khz(10, 300_000, 300_000, 30.9e6);
+        let often = rate_khz(200, 6_000_000, 300_000, 30.9e6);
+        assert_close(often.value, once.value);
+        assert_close(often.low, once.low);
+        assert_close(often.high, once.high);
+        let (once, often) = (efficiency(7, 100, 100), efficiency(7000, 100_000, 100));
+        assert_close(often.low, once.low);
+        assert_close(often.high, once.high);
+        assert_eq!(efficiency(7, 100, u64::MAX), clopper_pearson(7, 100, ONE_SIGMA));
+        assert_eq!(efficiency(0, 0, 5).high.to_bits(), 1.0_f64.to_bits());
     }
 
     #[test]

@@ -26,11 +26,15 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs) -> Result<()> {
     let mut failed = 0;
     for path in &args.files {
-        let problems = if is_model(path) {
-            read_model(path)?;
-            Vec::new()
-        } else {
-            verify_stream(path)?
+        let checked = match is_model(path) {
+            true => read_model(path).map(|_| Vec::new()),
+            false => verify_stream(path),
+        };
+        let problems = match checked {
+            Ok(problems) => problems,
+            // What cannot be opened must not hide the state of the others.
+            Err(error) if args.files.len() > 1 => vec![super::report(&error)],
+            Err(error) => return Err(error),
         };
         if problems.is_empty() {
             print(&format!("{}: whole\n", path.display()))?;

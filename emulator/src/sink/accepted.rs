@@ -104,6 +104,12 @@ fn set_last<T: scout40_replay::event::Element>(block: &mut Block, column: Column
     *block.get_mut::<T>(column).last_mut().expect("an event was pushed") = value;
 }
 
+/// A digest as text; `unknown` where an index is lost.
+#[must_use]
+pub fn digest_text(digest: Option<u64>) -> String {
+    digest.map_or("unknown".into(), |digest| format!("{digest:016x}"))
+}
+
 /// Header of the accepted events of a run: what determines them, nothing else.
 #[must_use]
 pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
@@ -121,7 +127,7 @@ pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
     let line = |line: &Line| LineRecord { name: line.name.clone(), rule: line.describe() };
     header.lines = plan.menu.lines().iter().map(line).collect();
     let config = &plan.config;
-    let digest = plan.index.as_ref().map_or("unknown".into(), |i| format!("{:016x}", i.digest));
+    let digest = digest_text(plan.index.as_ref().map(|index| index.digest));
     let mut settings = vec![
         ("stream".to_owned(), plan.header.sample.clone()),
         ("stream_digest".into(), digest),
@@ -139,8 +145,10 @@ pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
     if let Some(orbit) = config.from_orbit {
         settings.push(("from_orbit".into(), orbit.to_string()));
     }
-    for signal in plan.injector.iter().flat_map(|injector| injector.signals()) {
-        let value = format!("{}@{}:{:?}", signal.name, signal.fraction, signal.mode);
+    let signals = plan.injector.iter().flat_map(|injector| injector.signals());
+    for (signal, digest) in signals.zip(&plan.signal_digests) {
+        let digest = digest_text(*digest);
+        let value = format!("{}@{}:{:?} {digest}", signal.name, signal.fraction, signal.mode);
         settings.push(("inject".into(), value));
     }
     header.provenance.settings = settings;

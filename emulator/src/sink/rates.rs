@@ -23,15 +23,20 @@ pub struct RateRow {
     pub accepted: u64,
 }
 
-/// Writes the rows with their Poisson intervals at 68.27 %.
+/// Writes the rows with their Poisson intervals at 68.27 %; at most `distinct` crossings differ.
 ///
 /// # Errors
 /// The operating system's refusal.
-pub fn write_rates(path: &Path, rows: &[RateRow], collision_rate_hz: f64) -> Result<()> {
+pub fn write_rates(
+    path: &Path,
+    rows: &[RateRow],
+    distinct: u64,
+    collision_rate_hz: f64,
+) -> Result<()> {
     let mut text =
         String::from("span,run,number,line,scored,accepted,rate_khz,rate_khz_low,rate_khz_high\n");
     for row in rows {
-        let rate = rate_khz(row.accepted, row.scored, collision_rate_hz);
+        let rate = rate_khz(row.accepted, row.scored, distinct, collision_rate_hz);
         let RateRow { span, run, number, line, scored, accepted } = row;
         let line = csv_field(line);
         writeln!(
@@ -70,7 +75,7 @@ mod tests {
             scored: 1000,
             accepted: 0,
         };
-        write_rates(&path, &[row], 1e6).unwrap();
+        write_rates(&path, &[row], u64::MAX, 1e6).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let last = text.lines().last().unwrap();
         assert_eq!(last, "lumi,1,2,\"a,b\",1000,0,0.000000,0.000000,1.841022");

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use scout40_studies::rate::{ONE_SIGMA, clopper_pearson, rate_khz};
+use scout40_replay::inject::{InjectionSpec, Signal};
+use scout40_studies::rate::{efficiency, rate_khz};
 use serde::Serialize;
 
 use crate::affinity::allowed_cores;
 use crate::calibrate::Calibration;
 use crate::collector::Collector;
-use crate::config::{RunConfig, RunPlan};
+use crate::config::{Keep, RunConfig, RunPlan};
 use crate::counters::{Counts, Trouble};
 use crate::trigger::Rule;
 
@@ -145,7 +146,7 @@ pub struct RunSummary {
     pub at_line_rate: bool,
     /// Crossings scored per µs of the run.
     pub sustained_mhz: f64,
-    /// From the start to the last decision or arrival.
+    /// From the start to the last batch that was decided or dropped.
     pub elapsed_s: f64,
     /// Latency per event in ns.
     pub latency_ns: LatencySummary,
@@ -161,6 +162,12 @@ pub struct RunSummary {
     pub stream: InputSummary,
     /// The model.
     pub model: Option<InputSummary>,
+    /// The injected signals' streams.
+    pub signal_streams: Vec<InputSummary>,
+    /// The background that thresholds were calibrated with.
+    pub calibration_stream: Option<String>,
+    /// The menu file.
+    pub menu: Option<String>,
     /// What `--target-rate` came to.
     pub calibrations: Vec<Calibration>,
     /// What the user was told.
@@ -193,6 +200,7 @@ pub struct ConfigSummary {
     pub max_wait_us: Option<f64>,
     pub interval_s: f64,
     pub inject: Vec<String>,
+    pub keep: &'static str,
     pub features: Option<Vec<String>>,
 }
 
@@ -240,6 +248,9 @@ impl RunSummary {
                 name: loaded.model.spec().to_string(),
                 digest: Some(format!("{:016x}", loaded.model.digest())),
             }),
+            signal_streams: signal_streams(plan),
+            calibration_stream: plan.config.calibrate.as_ref().map(|p| p.display().to_string()),
+            menu: plan.config.menu.as_ref().map(|p| p.display().to_string()),
             calibrations: plan.calibrations.clone(),
             warnings: plan.warnings.clone(),
             config: config_summary(&plan.config, plan),
@@ -265,6 +276,16 @@ impl RunSummary {
     }
 }
 
+fn signal_streams(plan: &RunPlan) -> Vec<InputSummary> {
+    let signals = plan.signal_names().into_iter().zip(&plan.signal_digests);
+    let input = |((name, digest), spec): ((String, &Option<u64>), &InjectionSpec)| InputSummary {
+        path: spec.path.clone(),
+        name,
+        digest: digest.map(|digest| format!("{digest:016x}")),
+    };
+    signals.zip(&plan.config.injections).map(input).collect()
+}
+
 fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
     let collision_rate_hz = plan.rate_scheme.collision_rate_hz();
     let summary = |(line, tally): (&crate::trigger::Line, &crate::collector::LineTally)| {
@@ -272,7 +293,12 @@ fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
             Rule::Score { raw, display } => (Some(display), Some(raw)),
             Rule::Cut(_) => (None, None),
         };
-        let rate = rate_khz(tally.accepted, collector.scored_background, collision_rate_hz);
+        let rate = rate_khz(
+            tally.accepted,
+            collector.scored_background,
+            plan.distinct_crossings(),
+            collision_rate_hz,
+        );
         LineSummary {
             name: line.name.clone(),
             rule: line.describe(),
@@ -291,10 +317,12 @@ fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
 }
 
 fn signals(plan: &RunPlan, collector: &Collector<'_>) -> Vec<SignalSummary> {
-    let summary = |(name, tally): (String, &crate::collector::SignalTally)| {
-        let efficiency = clopper_pearson(tally.accepted, tally.scored, ONE_SIGMA);
+    let injected = plan.injector.iter().flat_map(|injector| injector.signals());
+    let summary = |(signal, tally): (&Signal, &crate::collector::SignalTally)| {
+        let distinct = signal.events.len() as u64;
+        let efficiency = efficiency(tally.accepted, tally.scored, distinct);
         SignalSummary {
-            name,
+            name: signal.name.clone(),
             injected: tally.injected,
             scored: tally.scored,
             accepted: tally.accepted,
@@ -304,13 +332,13 @@ fn signals(plan: &RunPlan, collector: &Collector<'_>) -> Vec<SignalSummary> {
             accepted_by_line: tally.accepted_by_line.clone(),
         }
     };
-    plan.signal_names().into_iter().zip(&collector.signals).map(summary).collect()
+    injected.zip(&collector.signals).map(summary).collect()
 }
 
 fn config_summary(config: &RunConfig, plan: &RunPlan) -> ConfigSummary {
     ConfigSummary {
         rate: match config.rate.clock() {
-            Some(clock) => format!("{} Hz", clock.hz()),
+            Some(clock) => format!("{} MHz", clock.hz() as f64 / 1e6),
             None => "max".into(),
         },
         filling_scheme: config.scheme.to_string(),
@@ -329,6 +357,10 @@ fn config_summary(config: &RunConfig, plan: &RunPlan) -> ConfigSummary {
             .iter()
             .map(|spec| format!("{}@{}:{:?}", spec.path, spec.fraction, spec.mode))
             .collect(),
+        keep: match config.keep {
+            Keep::Needed => "needed",
+            Keep::All => "all",
+        },
         features: plan.model.as_ref().map(|loaded| loaded.model.spec().names()),
     }
 }

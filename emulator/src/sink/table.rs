@@ -70,7 +70,7 @@ fn write_counts(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
     writeln!(out, "crossings  {:>13} read", counts.read)?;
     for (n, what) in [
         (counts.scored, "scored"),
-        (counts.dropped, "dropped    arrival ring overwritten before a worker came"),
+        (counts.dropped, "dropped    came later than the arrival ring is deep"),
         (counts.truncated, "truncated  source cut"),
         (counts.corrupt, "corrupt    checksum does not match"),
     ] {

@@ -428,7 +428,11 @@ impl Block {
         }
     }
 
-    fn check_crossing_order(&self) -> Result<(), BlockError> {
+    /// Checks that crossings ascend and none occurs twice.
+    ///
+    /// # Errors
+    /// The first crossing that does not come after the one before it.
+    pub fn check_crossing_order(&self) -> Result<(), BlockError> {
         let (orbits, bxs) = (self.get::<u32>(Column::Orbit), self.get::<i16>(Column::Bx));
         for i in 1..self.len() {
             if (orbits[i - 1], bxs[i - 1]) >= (orbits[i], bxs[i]) {
@@ -492,10 +496,12 @@ impl<'a> EventRef<'a> {
         self.block.entry_range(collection, self.index).len()
     }
 
-    /// Entries of one column that belong to this event: one, or one per object.
+    /// Entries of one column that belong to this event: one, or one per object; none if the block
+    /// does not hold the column.
     #[must_use]
     pub fn values<T: Element>(&self, column: Column) -> &'a [T] {
-        &self.block.get(column)[self.block.entry_range(column.spec().collection, self.index)]
+        let range = self.block.entry_range(column.spec().collection, self.index);
+        self.block.get(column).get(range).unwrap_or_default()
     }
 
     /// The entry of a per-crossing column; zero if the block does not hold the column.

@@ -320,6 +320,14 @@ impl BlockDecoder {
             let problem = format!("columns {} are not in it", missing.names());
             return Err(FormatError::corrupt("block", encoded.offset, problem));
         }
+        let orbits = block.get::<u32>(Column::Orbit);
+        let ends = (encoded.meta.first_orbit, encoded.meta.last_orbit);
+        let is_in_order =
+            orbits.is_sorted() && (orbits.first(), orbits.last()) == (Some(&ends.0), Some(&ends.1));
+        if !is_in_order {
+            let problem = format!("its orbits are not in order from {} to {}", ends.0, ends.1);
+            return Err(FormatError::corrupt("block", encoded.offset, problem));
+        }
         let index = block.index_objects().and_then(|()| block.check_shape());
         index.map_err(|error: BlockError| {
             FormatError::corrupt("block", encoded.offset, error.to_string())

@@ -137,6 +137,7 @@ impl StreamWriter {
             )));
         }
         block.check_shape()?;
+        block.check_crossing_order()?;
         let first = (block.run, block.get::<u32>(Column::Orbit)[0]);
         if let Some(last) = self.index.blocks.last()
             && first <= (last.run, last.last_orbit)
