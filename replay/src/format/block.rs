@@ -9,7 +9,7 @@
 //!
 //! A column of width w is stored as its p low byte planes (all first bytes, then all second
 //! bytes, ...); the planes above are zero, or the sign, and not stored. Crossing numbers and
-//! other rising columns are stored as differences. Bytes of one kind stand together, which is
+//! other rising columns are stored as differences, small counts two in a byte. Bytes of one kind stand together, which is
 //! what makes zstd both small and fast here; the numbers are in `docs/numbers.md`.
 //!
 //! Decoding reuses its buffers and, once they have grown, allocates nothing.
@@ -39,6 +39,16 @@ impl Compression {
         }
     }
 
+    /// Whether a frame of `raw` bytes is to be compressed to `bytes`. Many short matches take
+    /// longer to decompress than the bytes that they save take to read.
+    fn is_worth_it(self, bytes: usize, raw: usize) -> bool {
+        match self {
+            // Jets, of which a quarter goes away, are worth it; multiplicities are not.
+            Compression::Fast => bytes * 100 < raw * 77,
+            Compression::Small => bytes < raw,
+        }
+    }
+
     /// As shown and as typed.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -58,6 +68,8 @@ const TAG_PLANES: u8 = 0x0f;
 const TAG_SIGNED: u8 = 0x10;
 /// Entries are differences to the entry before.
 const TAG_DELTA: u8 = 0x20;
+/// Bytes below 16, two in a byte, the first in the low half; no planes.
+const TAG_NIBBLES: u8 = 0x40;
 
 /// The fixed part of a block's meta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -118,6 +130,7 @@ fn is_delta(column: Column) -> bool {
 /// Turns blocks into bytes. Reuses its buffers.
 pub struct BlockEncoder {
     compressor: zstd::bulk::Compressor<'static>,
+    compression: Compression,
     raw: Vec<u8>,
     deltas: Vec<u8>,
     frame: Vec<u8>,
@@ -131,6 +144,7 @@ impl BlockEncoder {
     pub fn new(compression: Compression) -> std::io::Result<BlockEncoder> {
         Ok(BlockEncoder {
             compressor: zstd::bulk::Compressor::new(compression.level())?,
+            compression,
             raw: Vec::new(),
             deltas: Vec::new(),
             frame: Vec::new(),
@@ -189,7 +203,7 @@ impl BlockEncoder {
         self.frame.resize(zstd::zstd_safe::compress_bound(self.raw.len()), 0);
         let bytes = self.compressor.compress_to_buffer(&self.raw, &mut self.frame[..])?;
         self.frame.truncate(bytes);
-        let (codec, frame) = if bytes < self.raw.len() {
+        let (codec, frame) = if self.compression.is_worth_it(bytes, self.raw.len()) {
             (CODEC_ZSTD, &self.frame)
         } else {
             (CODEC_STORED, &self.raw)
@@ -206,6 +220,14 @@ impl BlockEncoder {
     }
 
     fn append_column(&mut self, entries: &Entries, delta: bool, width: usize) {
+        if let Entries::U8(bytes) = entries
+            && (1..16).contains(&bytes.iter().copied().max().unwrap_or(0))
+        {
+            self.raw.push(TAG_NIBBLES);
+            let pair = |pair: &[u8]| pair[0] | pair.get(1).map_or(0, |second| second << 4);
+            self.raw.extend(bytes.chunks(2).map(pair));
+            return;
+        }
         self.deltas.clear();
         self.deltas.extend_from_slice(entries.bytes());
         if delta {
@@ -390,11 +412,16 @@ impl BlockDecoder {
             let n = meta.entries_of(spec.collection);
             let (&tag, planes) = rest.split_first().ok_or_else(cut)?;
             let n_planes = usize::from(tag & TAG_PLANES);
-            if n_planes > spec.dtype.size() || tag & !(TAG_PLANES | TAG_SIGNED | TAG_DELTA) != 0 {
+            let is_known = match tag {
+                TAG_NIBBLES => spec.dtype.size() == 1,
+                _ => tag & !(TAG_PLANES | TAG_SIGNED | TAG_DELTA) == 0,
+            };
+            if !is_known || n_planes > spec.dtype.size() {
                 let problem = format!("column {}: tag {tag:#04x} is not known", spec.name);
                 return Err(FormatError::corrupt("column group", offset, problem));
             }
-            let (planes, after) = planes.split_at_checked(n_planes * n).ok_or_else(cut)?;
+            let bytes = if tag == TAG_NIBBLES { n.div_ceil(2) } else { n_planes * n };
+            let (planes, after) = planes.split_at_checked(bytes).ok_or_else(cut)?;
             rest = after;
             if wanted.contains(column) {
                 decode_column(planes, tag, n, block.entries_mut(column));
@@ -424,6 +451,7 @@ fn decode_column(planes: &[u8], tag: u8, n: usize, entries: &mut Entries) {
     let n_planes = usize::from(tag & TAG_PLANES);
     let signed = tag & TAG_SIGNED != 0;
     match &mut *entries {
+        Entries::U8(to) if tag == TAG_NIBBLES => split_nibbles(planes, to),
         Entries::U8(to) if n_planes == 1 => to.copy_from_slice(planes),
         Entries::I16(to) => join_i16(planes, n_planes, signed, to),
         Entries::U8(to) => to.fill(0),
@@ -436,6 +464,16 @@ fn decode_column(planes: &[u8], tag: u8, n: usize, entries: &mut Entries) {
     }
     if tag & TAG_DELTA != 0 {
         add_previous(entries);
+    }
+}
+
+fn split_nibbles(pairs: &[u8], to: &mut [u8]) {
+    let (whole, rest) = to.as_chunks_mut::<2>();
+    for (to, pair) in whole.iter_mut().zip(pairs) {
+        *to = [pair & 15, pair >> 4];
+    }
+    if let ([last], Some(pair)) = (rest, pairs.last()) {
+        *last = pair & 15;
     }
 }
 
