@@ -126,7 +126,7 @@ fn damaged_streams_are_not_trained_on_scored_or_injected_from() {
     }
     for (name, words) in [
         ("truncated", ["cut after byte 10863", "hint:"]),
-        ("no-index", ["50 crossings", "cut after byte 18131"]),
+        ("no-index", ["50 crossings", "cut after byte 17561"]),
     ] {
         let path = format!("fixtures/pathological/{name}.s40");
         let [_, score, train, calibrate, inject, ..] = readers(&path);

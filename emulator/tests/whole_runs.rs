@@ -258,9 +258,9 @@ fn damaged_streams_lose_what_is_damaged_and_say_so() {
     // Whole, cut, corrupt, without index: read, scored, truncated, corrupt, words.
     for (name, counts, words) in [
         ("good", [500, 500, 0, 0], ""),
-        ("truncated", [300, 300, 0, 0], "cut after byte 11215"),
-        ("no-index", [500, 450, 50, 0], "cut after byte 18131"),
-        ("flipped-block", [500, 450, 0, 50], "column group at byte 8562"),
+        ("truncated", [300, 300, 0, 0], "cut after byte 10863"),
+        ("no-index", [500, 450, 50, 0], "cut after byte 17561"),
+        ("flipped-block", [500, 450, 0, 50], "column group at byte 8264"),
         ("flipped-index", [500, 500, 0, 0], ""),
     ] {
         let words_of_run = format!("fixtures/pathological/{name}.s40 {MODEL} --threshold 0.5");

@@ -49,6 +49,12 @@ fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
             ": did NOT keep up with the clock"
         }
     )?;
+    if summary.counts.dropped > 0 {
+        writeln!(
+            out,
+            "note       rates and efficiencies are those of the crossings that were scored; after drops\n             \x20          in a repeated stream these may be the same few again and again"
+        )?;
+    }
     writeln!(out)?;
     write_latency(out, summary)?;
     write_lines(out, &summary.lines)?;
