@@ -157,7 +157,7 @@ pub fn execute(
     std::thread::scope(|scope| {
         let _finish = FinishOnDrop(&shared);
         let mut dealer = Dealer::default();
-        let threads = start_workers(scope, &plan, &shared, &mut dealer)?;
+        let threads = start_workers(scope, &plan, &shared, core0.free.len(), &mut dealer)?;
         let _pinned = PinnedWhile::new(plan.placement.reader);
         core0.run(&mut dealer, &|| threads.iter().any(|thread| thread.is_finished()))
     })?;
@@ -195,9 +195,9 @@ fn start_workers<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     plan: &'env RunPlan,
     shared: &'env Shared,
+    n_batches: usize,
     dealer: &mut Dealer,
 ) -> Result<Vec<ScopedJoinHandle<'scope, ()>>> {
-    let n_batches = BATCHES_MIN.max(READ_AHEAD_EVENTS / plan.config.batch_size);
     let mut threads = Vec::new();
     for (k, &core) in plan.placement.workers.iter().enumerate() {
         let (to_worker, input) = ring(n_batches);

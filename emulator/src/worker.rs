@@ -12,7 +12,7 @@ use scout40_replay::lhc::CrossingId;
 use crate::batch::{Batch, Outcome};
 use crate::clock::Clock;
 use crate::ring::{Receiver, Sender, send};
-use crate::trigger::{Menu, Prescale, Rule, and, at_least};
+use crate::trigger::{Menu, Prescale, Rule, at_least};
 
 /// What a worker does with a batch that it comes to too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,6 @@ pub fn decide(menu: &Menu, prescales: &[Prescale], batch: &mut Batch) {
         let (run, orbits, bxs) = (batch.run, &batch.orbits, &batch.bxs);
         let id =
             |lane: usize| CrossingId { run, orbit: orbits[lane], bx: bxs[lane].cast_unsigned() };
-        let kept = prescales[k].apply(&batch.selected[k], id);
-        batch.accepted[k] = and(&batch.selected[k], &kept);
+        batch.accepted[k] = prescales[k].apply(&batch.selected[k], id);
     }
 }
