@@ -123,7 +123,6 @@ pub enum Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    #[cfg(feature = "train")]
     pub(crate) fn setting(
         setting: &'static str,
         expected: impl Into<String>,

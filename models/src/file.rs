@@ -30,8 +30,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 use crate::features::{Feature, FeatureSpec, Transform};
-use crate::forest::walk::ForestWalk;
+use crate::forest::plan::ForestScorer;
 use crate::forest::{Forest, ForestDescription, ForestParts};
+use crate::kernels::isa::Isa;
 use crate::scorer::Scorer;
 
 /// First bytes of a model file.
@@ -141,10 +142,10 @@ impl Model {
         self.forest.describe()
     }
 
-    /// The model, ready to score.
+    /// The model, ready to score by the cheapest plan on the best instructions.
     #[must_use]
     pub fn scorer(&self) -> Box<dyn Scorer> {
-        Box::new(ForestWalk::new(&self.forest))
+        Box::new(ForestScorer::cheapest(&self.forest, Isa::best()))
     }
 
     /// The bytes of a model file.

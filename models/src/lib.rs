@@ -11,7 +11,7 @@ pub mod error;
 pub mod features;
 pub mod file;
 pub mod forest;
-mod kernels;
+pub mod kernels;
 pub mod rows;
 pub mod scorer;
 
@@ -22,5 +22,7 @@ pub use error::Error;
 pub use features::{FeatureSpec, FillPlan};
 pub use file::Model;
 pub use forest::Forest;
+pub use forest::plan::{ForestScorer, PlanChoice};
+pub use kernels::isa::Isa;
 pub use rows::{MAX_BATCH, RowBuffer, Rows};
 pub use scorer::{Score, Scorer, Scratch};

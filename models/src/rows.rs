@@ -50,6 +50,11 @@ impl AlignedLanes {
     pub(crate) fn lanes_mut(&mut self) -> &mut [i16] {
         bytemuck::must_cast_slice_mut(&mut self.0)
     }
+
+    /// The same memory as words of 64 bits.
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        bytemuck::must_cast_slice_mut(&mut self.0)
+    }
 }
 
 /// An owned batch of rows. **Shape**: `(n_features, n_events)`, column-major, padded.
@@ -155,6 +160,11 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub fn column_padded(self, feature: usize) -> &'a [i16] {
         &self.lanes[feature * LANE_STRIDE..][..LANE_STRIDE]
+    }
+
+    /// Everything, column after column. **Shape**: `n_features * LANE_STRIDE`.
+    pub(crate) fn lanes_padded(self) -> &'a [i16] {
+        self.lanes
     }
 }
 

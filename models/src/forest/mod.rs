@@ -22,11 +22,13 @@
 pub mod eif;
 #[cfg(feature = "train")]
 mod grow;
+pub mod plan;
 #[cfg(feature = "train")]
 mod rng;
 #[cfg(feature = "train")]
 mod sample;
 pub mod score;
+mod sliced;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod walk;

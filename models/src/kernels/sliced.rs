@@ -1,0 +1,458 @@
+//! Evaluates a forest turned on its side: one word holds one bit for each of up to 512 crossings.
+//!
+//! ```text
+//! columns ─► codes ─► bit planes ─► nibble masks ─► masks     "x > t" for every split that counts
+//! masks   ─► reach                                            "gets to this node"
+//! reach   ─► counts by weight ─► planes of the sum ─► scores
+//! ```
+//!
+//! Every step is a stream of operations of one fixed shape without a branch on the data, written
+//! down once by [`forest::sliced`](crate::forest::sliced) as a [`Program`]: this file only
+//! executes it, and [`Program::new`] checks that it can do no harm. Results of a stream go to
+//! consecutive lines, so an operation names its operands only.
+//!
+//! **Numbers of lines.** The working memory is an array of words, here called lines. Operands
+//! are line numbers times eight: scaled by 8, 4, 2 or 1 they are byte offsets for words of 512,
+//! 256, 128 or 64 crossings, which x86-64 does while it addresses. So one program serves every
+//! width, and narrow words use less memory.
+
+use super::isa::{Isa, Kernel, Width};
+use super::word::{Word, transpose};
+use crate::rows::{AlignedLanes, LANE_STRIDE, MAX_BATCH, Rows};
+use crate::scorer::Score;
+
+/// Line number times eight.
+pub(crate) type Operand = u32;
+/// Operand of a line.
+pub(crate) const fn operand(line: usize) -> Operand {
+    line as u32 * 8
+}
+
+/// Two operands as one integer: the first in the lower half. Half as many loads, where loads are
+/// what a kernel waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OperandPair(u64);
+
+impl OperandPair {
+    pub(crate) const fn new(first: Operand, second: Operand) -> OperandPair {
+        OperandPair(first as u64 | (second as u64) << 32)
+    }
+    #[inline(always)]
+    pub(crate) const fn split(self) -> (Operand, Operand) {
+        (self.0 as u32, (self.0 >> 32) as u32)
+    }
+}
+
+/// Nodes of one chunk of reach operations whose children are both kept: two lines each, the right
+/// child first. Then come those with only the right child kept, then those with only the left.
+/// The shares are those of forests grown on Level-1 data.
+pub(crate) const REACH_BOTH: usize = 6;
+/// See [`REACH_BOTH`].
+pub(crate) const REACH_RIGHT: usize = 2;
+/// See [`REACH_BOTH`].
+pub(crate) const REACH_LEFT: usize = 4;
+/// Operations of a chunk.
+pub(crate) const REACH_OPS: usize = REACH_BOTH + REACH_RIGHT + REACH_LEFT;
+/// Lines that a chunk writes.
+pub(crate) const REACH_LINES: usize = 2 * REACH_BOTH + REACH_RIGHT + REACH_LEFT;
+/// Masks of one chunk; they share the high nibble.
+pub(crate) const MASK_CHUNK: usize = 2;
+/// Lines that one step of a count adds.
+pub(crate) const COUNT_STEP: usize = 8;
+/// A step of a count: lines in memory, two by two.
+pub(crate) type LineStep = [OperandPair; COUNT_STEP / 2];
+/// How many of them are right children where a step computes the reaches that it adds.
+pub(crate) const COUNT_RIGHT: usize = 4;
+/// Lines of the state of a count: how often 1, 2 and 4.
+pub(crate) const STATE_LINES: usize = 3;
+
+/// Lines of zeros: the state of a count that has not begun.
+pub(crate) const ZERO_LINE: usize = 0;
+/// A line of ones: the reach of every root.
+pub(crate) const ONES_LINE: usize = ZERO_LINE + STATE_LINES;
+/// Low nibble > 0…14, then never.
+pub(crate) const LOW_LINES: usize = ONES_LINE + 1;
+/// Always, then high nibble > 0…14, then never.
+pub(crate) const HIGH_LINES: usize = LOW_LINES + 16;
+/// First line of the masks.
+pub(crate) const MASK_LINES: usize = HIGH_LINES + 17;
+
+/// 16-bit values as bytes: `clamp(x − offset, 0, 255)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Which feature.
+    pub feature: u32,
+    /// What becomes byte 0.
+    pub offset: i16,
+    /// Where its chunks of masks end; they begin where those of the window before end.
+    pub chunks_end: u32,
+}
+
+/// Masks "byte > 16 high + low" for one high nibble and several low ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaskChunk {
+    /// "High nibble > high − 1"; the line after it is "high nibble > high".
+    pub high: Operand,
+    /// "Low nibble > low", two by two.
+    pub low: [OperandPair; MASK_CHUNK / 2],
+}
+
+/// The crossings that get to a child: those that get to its parent (first operand) and pass the
+/// mask (second operand), or do not.
+pub(crate) type ReachOp = OperandPair;
+
+/// Counts of one weight: continues from a state, adds the lines of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// First line of the state that it continues from.
+    pub from: Operand,
+    /// First line of the state that it leaves behind.
+    pub to: Operand,
+    /// Where its steps over lines end; they begin where those of the count before end.
+    pub lines_end: u32,
+    /// Where its steps over reaches that are not in memory end.
+    pub reaches_end: u32,
+}
+
+/// Trees whose reaches are in memory at the same time, and what is counted of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Where its chunks of reach operations end.
+    pub reach_end: u32,
+    /// Where its counts end.
+    pub counts_end: u32,
+}
+
+/// What a [`Program`] is made of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub n_features: usize,
+    pub windows: Vec<Window>,
+    pub mask_chunks: Vec<MaskChunk>,
+    pub reach: Vec<[ReachOp; REACH_OPS]>,
+    pub line_steps: Vec<LineStep>,
+    pub reach_steps: Vec<[ReachOp; COUNT_STEP]>,
+    pub counts: Vec<Count>,
+    pub groups: Vec<Group>,
+    /// Bit planes of what is added, lowest first, and of what is subtracted.
+    pub planes: [Vec<Operand>; 2],
+    /// What every crossing has.
+    pub constant: i32,
+    /// First line of the reaches.
+    pub reach_line: usize,
+    /// First line of what the steps of the counts carry: one for each, in order.
+    pub carry_line: usize,
+    pub n_lines: usize,
+}
+
+/// A forest as streams of operations, found to stay within its working memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Program(Parts);
+
+impl Program {
+    /// The program of these parts.
+    ///
+    /// # Panics
+    /// If an operation would leave the working memory or a column: a mistake in the program that
+    /// wrote it.
+    pub(crate) fn new(parts: Parts) -> Program {
+        let n_lines = parts.n_lines;
+        assert!(n_lines < 1 << 28, "operands fit 32 bits");
+        let inside = |op: &Operand| op.is_multiple_of(8) && ((op / 8) as usize) < n_lines;
+        let fits = |line: usize, n: usize| line + n <= n_lines;
+        let run = |op: &Operand, n: usize| inside(op) && fits((op / 8) as usize, n);
+        check_ends(parts.windows.iter().map(|w| w.chunks_end), parts.mask_chunks.len());
+        check_ends(parts.groups.iter().map(|g| g.reach_end), parts.reach.len());
+        check_ends(parts.groups.iter().map(|g| g.counts_end), parts.counts.len());
+        check_ends(parts.counts.iter().map(|c| c.lines_end), parts.line_steps.len());
+        check_ends(parts.counts.iter().map(|c| c.reaches_end), parts.reach_steps.len());
+        assert!(parts.windows.iter().all(|w| (w.feature as usize) < parts.n_features));
+        let pair = |pair: &OperandPair| {
+            let (first, second) = pair.split();
+            inside(&first) && inside(&second)
+        };
+        assert!(parts.mask_chunks.iter().all(|c| run(&c.high, 2) && c.low.iter().all(pair)));
+        assert!(fits(MASK_LINES, MASK_CHUNK * parts.mask_chunks.len()), "room for the masks");
+        let mut begin = 0;
+        for group in &parts.groups {
+            let chunks = (group.reach_end - begin) as usize;
+            assert!(fits(parts.reach_line, REACH_LINES * chunks), "room for the reaches");
+            begin = group.reach_end;
+        }
+        assert!(parts.reach.as_flattened().iter().all(pair), "operands of reaches");
+        let mut counted =
+            parts.reach_steps.as_flattened().iter().chain(parts.line_steps.as_flattened());
+        assert!(counted.all(pair), "operands of counts");
+        let states = |c: &Count| run(&c.from, STATE_LINES) && run(&c.to, STATE_LINES);
+        assert!(parts.counts.iter().all(states), "states of counts");
+        let n_steps = parts.line_steps.len() + parts.reach_steps.len();
+        assert!(fits(parts.carry_line, n_steps), "room for the carries");
+        assert!(parts.planes.iter().flatten().all(inside), "planes");
+        assert!(parts.planes.iter().all(|planes| planes.len() <= 32), "sums of 32 bits");
+        Program(parts)
+    }
+
+    /// The streams, to be counted and shown.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// Lanes of working memory that it needs.
+    pub(crate) fn n_lanes(&self) -> usize {
+        self.0.n_lines * MAX_BATCH / 16 + MAX_BATCH / 2
+    }
+
+    /// Scores every event of the batch.
+    ///
+    /// # Panics
+    /// If the rows, the memory or the scores are not of this program's sizes.
+    pub(crate) fn score(
+        &self,
+        isa: Isa,
+        rows: Rows<'_>,
+        memory: &mut AlignedLanes,
+        out: &mut [Score],
+    ) {
+        assert_eq!(rows.n_features(), self.0.n_features, "rows of another specification");
+        assert_eq!(out.len(), rows.n_events(), "one score per event");
+        assert!(memory.lanes().len() >= self.n_lanes(), "memory of another program");
+        let lanes = rows.lanes_padded();
+        let width = if out.len() > isa.narrow_lanes() { Width::Wide } else { Width::Narrow };
+        isa.run(Evaluation { program: &self.0, lanes, memory: memory.words_mut(), out }, width);
+    }
+}
+
+fn check_ends(mut ends: impl Iterator<Item = u32>, last: usize) {
+    let mut before = 0;
+    assert!(ends.all(|end| std::mem::replace(&mut before, end) <= end), "ends ascend");
+    assert_eq!(before as usize, last, "the last end is the end");
+}
+
+/// One batch, all sizes checked.
+struct Evaluation<'a> {
+    program: &'a Parts,
+    lanes: &'a [i16],
+    memory: &'a mut [u64],
+    out: &'a mut [Score],
+}
+
+impl Kernel for Evaluation<'_> {
+    #[inline(always)]
+    fn run<W: Word>(self, proof: W::Proof) {
+        let Evaluation { program, lanes, memory, out } = self;
+        let memory = Memory::<W> { proof, base: memory.as_mut_ptr() };
+        for line in ZERO_LINE..ONES_LINE {
+            memory.set(operand(line), W::splat(proof, 0));
+        }
+        memory.set(operand(ONES_LINE), W::splat(proof, 0xff));
+        memory.set(operand(LOW_LINES + 15), W::splat(proof, 0));
+        memory.set(operand(HIGH_LINES), W::splat(proof, 0xff));
+        memory.set(operand(HIGH_LINES + 16), W::splat(proof, 0));
+        for (part, out) in out.chunks_mut(W::LANES).enumerate() {
+            compare(&memory, program, &lanes[part * W::LANES..]);
+            reach_and_count(&memory, program);
+            expand(&memory, program, out);
+        }
+    }
+}
+
+/// The working memory. Every operand that is used comes from a checked [`Program`] or from a
+/// constant below [`MASK_LINES`], and the memory has the size that the program asks for.
+struct Memory<W: Word> {
+    proof: W::Proof,
+    base: *mut u64,
+}
+
+impl<W: Word> Memory<W> {
+    #[inline(always)]
+    fn place(&self, operand: Operand) -> *mut u64 {
+        // Eight times the line number times LANES / 64 bytes is LANES / 8 bytes per line.
+        self.base.wrapping_byte_add(operand as usize * (W::LANES / 64))
+    }
+    #[inline(always)]
+    fn get(&self, operand: Operand) -> W {
+        // SAFETY: the operand is that of a line of the memory, as said at the type.
+        unsafe { W::load(self.proof, self.place(operand)) }
+    }
+    /// Both lines of a pair.
+    #[inline(always)]
+    fn get_pair(&self, pair: &OperandPair) -> (W, W) {
+        // Volatile, or compilers load several pairs at once and then take the vector apart.
+        // SAFETY: reading what a reference points to.
+        let (first, second) = unsafe { std::ptr::read_volatile(pair) }.split();
+        (self.get(first), self.get(second))
+    }
+    #[inline(always)]
+    fn right(&self, op: &ReachOp) -> W {
+        let (parent, mask) = self.get_pair(op);
+        parent.and(mask)
+    }
+    #[inline(always)]
+    fn left(&self, op: &ReachOp) -> W {
+        let (parent, mask) = self.get_pair(op);
+        parent.and_not(mask)
+    }
+    /// Writes to a place; returns the next one.
+    #[inline(always)]
+    fn push(&self, to: *mut u64, word: W) -> *mut u64 {
+        // SAFETY: a stream of results begins at a line of the memory, and the program was checked
+        // to have room for all of them.
+        unsafe { word.store(to) };
+        to.wrapping_add(W::LANES / 64)
+    }
+    #[inline(always)]
+    fn set(&self, operand: Operand, word: W) {
+        // SAFETY: the operand is that of a line of the memory, as said at the type, and nobody
+        // else has a reference to it while the evaluation runs.
+        unsafe { word.store(self.place(operand)) }
+    }
+}
+
+/// Writes the masks of all windows.
+#[inline(always)]
+fn compare<W: Word>(memory: &Memory<W>, program: &Parts, lanes: &[i16]) {
+    let mut begin = 0;
+    let mut out = memory.place(operand(MASK_LINES));
+    for (k, window) in program.windows.iter().enumerate() {
+        let column = &lanes[window.feature as usize * LANE_STRIDE..][..W::LANES];
+        let mut planes = [W::splat(memory.proof, 0); 8];
+        for (k, plane) in planes.iter_mut().enumerate() {
+            // SAFETY: an eighth of the lanes, the k-th of eight.
+            *plane = unsafe {
+                W::narrow(
+                    memory.proof,
+                    column.as_ptr().wrapping_add(k * W::LANES / 8),
+                    window.offset,
+                )
+            };
+        }
+        if let Some(next) = program.windows.get(k + 1) {
+            let next = &lanes[next.feature as usize * LANE_STRIDE..][..W::LANES];
+            (0..W::LANES / 32).for_each(|line| W::prefetch(&next[32 * line]));
+        }
+        transpose(memory.proof, &mut planes);
+        let [p0, p1, p2, p3, p4, p5, p6, p7] = planes;
+        larger_nibble(memory, operand(LOW_LINES), [p0, p1, p2, p3]);
+        larger_nibble(memory, operand(HIGH_LINES + 1), [p4, p5, p6, p7]);
+        for chunk in &program.mask_chunks[begin..window.chunks_end as usize] {
+            let (reached, passed) = (memory.get(chunk.high), memory.get(chunk.high + operand(1)));
+            for low in &chunk.low {
+                let (first, second) = memory.get_pair(low);
+                out = memory.push(out, passed.or_and(reached, first));
+                out = memory.push(out, passed.or_and(reached, second));
+            }
+        }
+        begin = window.chunks_end as usize;
+    }
+}
+
+/// Writes "nibble > 0" to "nibble > 14".
+#[inline(always)]
+fn larger_nibble<W: Word>(memory: &Memory<W>, out: Operand, planes: [W; 4]) {
+    let [p0, p1, p2, p3] = planes;
+    let low = [p0.or(p1), p1, p0.and(p1)];
+    let high = [p2.or(p3), p3, p2.and(p3)];
+    for (k, low) in low.into_iter().enumerate() {
+        let at = out + operand(k);
+        memory.set(at, high[0].or(low));
+        memory.set(at + operand(4), high[1].or_and(high[0], low));
+        memory.set(at + operand(8), high[2].or_and(high[1], low));
+        memory.set(at + operand(12), high[2].and(low));
+    }
+    for (k, high) in high.into_iter().enumerate() {
+        memory.set(out + operand(4 * k + 3), high);
+    }
+}
+
+/// Writes the reaches of each group of trees, and counts how often each weight is reached.
+#[inline(always)]
+fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
+    let (mut reach_begin, mut counts_begin) = (0, 0);
+    let (mut lines_begin, mut reaches_begin) = (0, 0);
+    let mut carry = memory.place(operand(program.carry_line));
+    for group in &program.groups {
+        let mut out = memory.place(operand(program.reach_line));
+        for chunk in &program.reach[reach_begin..group.reach_end as usize] {
+            for op in &chunk[..REACH_BOTH] {
+                let (parent, mask) = memory.get_pair(op);
+                out = memory.push(out, parent.and(mask));
+                out = memory.push(out, parent.and_not(mask));
+            }
+            for op in &chunk[REACH_BOTH..REACH_BOTH + REACH_RIGHT] {
+                out = memory.push(out, memory.right(op));
+            }
+            for op in &chunk[REACH_BOTH + REACH_RIGHT..] {
+                out = memory.push(out, memory.left(op));
+            }
+        }
+        for count in &program.counts[counts_begin..group.counts_end as usize] {
+            let mut state = State::<W>(
+                memory.get(count.from),
+                memory.get(count.from + operand(1)),
+                memory.get(count.from + operand(2)),
+            );
+            for step in &program.line_steps[lines_begin..count.lines_end as usize] {
+                let ((a, b), (c, d)) = (memory.get_pair(&step[0]), memory.get_pair(&step[1]));
+                let ((e, f), (g, h)) = (memory.get_pair(&step[2]), memory.get_pair(&step[3]));
+                carry = memory.push(carry, state.add([a, b, c, d], [e, f, g, h]));
+            }
+            for step in &program.reach_steps[reaches_begin..count.reaches_end as usize] {
+                let right = |k: usize| memory.right(&step[k]);
+                let left = |k: usize| memory.left(&step[COUNT_RIGHT + k]);
+                let first = [right(0), right(1), right(2), right(3)];
+                carry = memory.push(carry, state.add(first, [left(0), left(1), left(2), left(3)]));
+            }
+            memory.set(count.to, state.0);
+            memory.set(count.to + operand(1), state.1);
+            memory.set(count.to + operand(2), state.2);
+            lines_begin = count.lines_end as usize;
+            reaches_begin = count.reaches_end as usize;
+        }
+        reach_begin = group.reach_end as usize;
+        counts_begin = group.counts_end as usize;
+    }
+}
+
+/// How often a weight was reached, modulo 8: bits of weight 1, 2 and 4.
+struct State<W>(W, W, W);
+
+impl<W: Word> State<W> {
+    /// Adds eight lines; returns what counts eight times.
+    #[inline(always)]
+    fn add(&mut self, [a, b, c, d]: [W; 4], [e, f, g, h]: [W; 4]) -> W {
+        let (ones, two_a) = W::full_add(self.0, a, b);
+        let (ones, two_b) = W::full_add(ones, c, d);
+        let (twos, four_a) = W::full_add(self.1, two_a, two_b);
+        let (ones, two_a) = W::full_add(ones, e, f);
+        let (ones, two_b) = W::full_add(ones, g, h);
+        let (twos, four_b) = W::full_add(twos, two_a, two_b);
+        let (fours, eights) = W::full_add(self.2, four_a, four_b);
+        *self = State(ones, twos, fours);
+        eights
+    }
+}
+
+/// Turns the planes of the sum into scores.
+#[inline(always)]
+fn expand<W: Word>(memory: &Memory<W>, program: &Parts, out: &mut [Score]) {
+    out.fill(program.constant.wrapping_neg());
+    let mut bytes = [0u8; MAX_BATCH];
+    for (planes, sign) in program.planes.iter().zip([-1i32, 1]) {
+        for (place, planes) in planes.chunks(8).enumerate() {
+            let mut words = [W::splat(memory.proof, 0); 8];
+            for (word, &plane) in words.iter_mut().zip(planes) {
+                *word = memory.get(plane);
+            }
+            transpose(memory.proof, &mut words);
+            for (k, word) in words.into_iter().enumerate() {
+                // SAFETY: the k-th eighth of the bytes.
+                unsafe { word.put_bytes(bytes.as_mut_ptr().wrapping_add(k * W::LANES / 8)) };
+            }
+            // Wrapping: intermediate sums may pass 32 bits, the score does not.
+            let scale = sign << (8 * place);
+            for (out, &byte) in out.iter_mut().zip(&bytes) {
+                *out = out.wrapping_add(scale.wrapping_mul(i32::from(byte)));
+            }
+        }
+    }
+}
