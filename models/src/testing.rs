@@ -2,6 +2,7 @@
 
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype};
 
+use crate::forest::score::Metric;
 use crate::forest::{AxisSplit, ExtendedSplits, Forest, ForestParts, Splits, Term};
 use crate::rows::RowBuffer;
 use crate::scorer::Score;
@@ -100,6 +101,7 @@ pub(crate) fn stump() -> Forest {
         n_features: 2,
         fraction_bits: 4,
         subsample_size: 3,
+        metric: Metric::Depth,
         normaliser: 5.0 / 3.0,
         tree_ends: vec![3],
         left: vec![1, 0, 0],

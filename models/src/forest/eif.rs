@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::grow::Tree;
 use super::rng::TreeRng;
 use super::sample::RowSample;
-use super::score::leaf_value;
+use super::score::Metric;
 use super::train::{ForestConfig, plant};
 use super::{ExtendedSplits, Forest, Splits, Term};
 use crate::error::{Error, Result};
@@ -178,7 +178,7 @@ fn flatten(root: &JsonNode, fraction_bits: u32) -> Result<Tree> {
             JsonNode::Ex(leaf) => {
                 let path_length = f64::from(depth) + crate_path_length(leaf.num_samples);
                 left.push(0);
-                leaf_values.push(leaf_value(path_length, fraction_bits));
+                leaf_values.push(Metric::Depth.leaf_value(path_length, fraction_bits));
                 splits.push(&[], 0);
             }
             JsonNode::In(inner) => {

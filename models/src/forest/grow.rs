@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::rng::TreeRng;
-use super::score::leaf_value;
+use super::score::Metric;
 use super::{AxisSplit, ExtendedSplits, Splits, Term};
 
 /// Largest magnitude of a component of a normal.
@@ -84,7 +84,7 @@ impl Grower<'_> {
             } else {
                 let path_length = f64::from(depth) + self.path_lengths[rows.len()];
                 tree.left.push(0);
-                tree.leaf_values.push(leaf_value(path_length, self.fraction_bits));
+                tree.leaf_values.push(Metric::Depth.leaf_value(path_length, self.fraction_bits));
             }
             tree.splits.push(split);
         }

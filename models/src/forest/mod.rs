@@ -36,7 +36,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::features::MAX_FEATURES;
 use crate::scorer::Score;
-use score::MAX_FRACTION_BITS;
+use score::{MAX_FRACTION_BITS, Metric};
 
 /// An axis-parallel split. Leaves have feature 0 and threshold 0.
 #[derive(
@@ -96,7 +96,10 @@ pub struct ForestParts {
     pub fraction_bits: u32,
     /// Rows that each tree was grown from.
     pub subsample_size: u32,
-    /// What the mean path length is divided by in the display: c(ψ).
+    /// What leaves stand for, and how scores are displayed.
+    pub metric: Metric,
+    /// What the mean path length is divided by in the display: c(ψ); 1 for metrics that are not
+    /// [normalised](Metric::is_normalised).
     pub normaliser: f64,
     /// Where the nodes of each tree end; they begin where those of the tree before end.
     pub tree_ends: Vec<u32>,
@@ -104,7 +107,7 @@ pub struct ForestParts {
     pub left: Vec<u32>,
     /// How inner nodes split.
     pub splits: Splits,
-    /// Path length that a leaf stands for, in fixed point; 0 for inner nodes.
+    /// What a leaf stands for, in fixed point ([`Metric::leaf_value`]); 0 for inner nodes.
     pub leaf_values: Vec<i32>,
 }
 
@@ -369,7 +372,7 @@ fn score_range(parts: &ForestParts) -> Result<(Score, Score)> {
     let limit = i64::from(i32::MAX) - 1;
     if most > limit || least < -limit {
         let found = format!("{least} to {most}; use fewer fractional bits or fewer trees");
-        return Err(Error::forest("sum of path lengths", format!("within ±{limit}"), found));
+        return Err(Error::forest("sum of leaf values", format!("within ±{limit}"), found));
     }
     Ok((-most as Score, -least as Score))
 }

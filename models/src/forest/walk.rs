@@ -8,7 +8,8 @@
 //!
 //! It knows no instruction sets and chooses nothing by cost.
 
-use super::{Forest, Splits, Term, score};
+use super::score::Metric;
+use super::{Forest, Splits, Term};
 use crate::rows::{MAX_BATCH, Rows};
 use crate::scorer::{Score, Scorer, Scratch};
 
@@ -46,6 +47,7 @@ enum Nodes {
 pub struct ForestWalk {
     n_features: usize,
     fraction_bits: u32,
+    metric: Metric,
     normaliser: f64,
     range: (Score, Score),
     trees: Vec<WalkTree>,
@@ -88,6 +90,7 @@ impl ForestWalk {
         ForestWalk {
             n_features: parts.n_features as usize,
             fraction_bits: parts.fraction_bits,
+            metric: parts.metric,
             normaliser: parts.normaliser,
             range: forest.range(),
             trees,
@@ -136,11 +139,11 @@ impl Scorer for ForestWalk {
     }
 
     fn display(&self, score: Score) -> f64 {
-        score::display(score, self.trees.len(), self.fraction_bits, self.normaliser)
+        self.metric.display(score, self.trees.len(), self.fraction_bits, self.normaliser)
     }
 }
 
-/// Subtracts the path lengths of the first `out.len()` events of a tile.
+/// Subtracts the leaf values of the first `out.len()` events of a tile.
 fn walk_axis(
     trees: &[WalkTree],
     nodes: &[WalkNode],
