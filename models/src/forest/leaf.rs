@@ -253,3 +253,252 @@ fn ln(x: f64) -> f64 {
     let series = (0..12).rev().fold(0.0, |sum, k| sum * z * z + 1.0 / f64::from(2 * k + 1));
     e as f64 * std::f64::consts::LN_2 + 2.0 * z * series
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forest::AxisSplit;
+    use crate::forest::grow::{Grower, Split};
+    use crate::forest::rng::TreeRng;
+    use crate::forest::score::average_path_lengths;
+    use crate::forest::variant::{Gain, SplitRule};
+    use crate::testing::Random;
+
+    #[test]
+    fn logarithms_are_those_of_the_platform_to_a_few_bits() {
+        let mut random = Random(1);
+        for x in [f64::MIN_POSITIVE, 0.5, 0.999, 1.0, 1.001, 2.0, 1e300] {
+            assert!((ln(x) - x.ln()).abs() <= 4e-16 * x.ln().abs().max(1.0), "{x}");
+        }
+        for _ in 0..10_000 {
+            let x = (1 + random.below(1 << 50)) as f64 / (1 + random.below(1 << 50)) as f64;
+            assert!((ln(x) - x.ln()).abs() <= 4e-16 * x.ln().abs().max(1.0), "{x}");
+        }
+    }
+
+    fn leaf_rule<'a>(table: Table<'a>, metric: Metric, path_lengths: &'a [f64]) -> LeafRule<'a> {
+        let (fraction_bits, n_trees) = (16, 1);
+        let (penalize_range, pool) = (metric.takes_range_penalty(), None);
+        LeafRule { table, metric, fraction_bits, n_trees, path_lengths, penalize_range, pool }
+    }
+
+    #[test]
+    fn a_small_tree_has_the_values_worked_out_by_hand() {
+        // Rows 0, 1, 2, 10. The root cuts at 4.5, which leaves 0.45 of 0..10 and 3 of 4 rows to
+        // the left. Node 1 (0, 1, 2) cuts at 0.5: 1/4 of its values 0..2, 1/9 of its box 0..4.5,
+        // 1 of 3 rows to the left. Leaves: node 2 = {10}, node 3 = {0}, node 4 = {1, 2}.
+        let values = [0i16, 1, 2, 10];
+        let table = Table { values: &values, n_features: 1 };
+        let mut structure = Structure::new(false);
+        let split = |threshold| Some(Split::Axis(AxisSplit { feature: 0, threshold }));
+        structure.push(0..4, split(4));
+        structure.push(0..3, split(0));
+        structure.push(3..4, None);
+        structure.push(0..1, None);
+        structure.push(1..3, None);
+        assert_eq!(structure.left, [1, 3, 0, 0, 0]);
+        // p at the root: 0.75 / 0.45 = 5/3 and 0.25 / 0.55 = 5/11, so 2 / (1 + 1 / 2p) is 20/13
+        // and 20/21; at node 1: (1/3) / (1/4) = 4/3 and (2/3) / (3/4) = 8/9, so 16/11 and 32/25.
+        let expected = [
+            (Metric::Depth, [1.0, 2.0, 2.0 + 1.0]),
+            (Metric::AdjDepth, [20.0 / 21.0, 20.0 / 13.0 + 16.0 / 11.0, 20.0 / 13.0 + 1.28 + 1.0]),
+            (Metric::AdjDensity, [20.0 / 21.0, 320.0 / 143.0, 640.0 / 325.0]),
+            (Metric::Density, [0.25 / 0.55, 0.25 / (0.45 / 4.0), 0.5 / (0.45 * 0.75)].map(f64::ln)),
+            (Metric::BoxedRatio, [-0.55, -0.45 / 9.0, -0.45 * 8.0 / 9.0]),
+            (Metric::BoxedDensity2, [0.25 / 0.55, 0.25 / 0.05, 0.5 / 0.4].map(f64::ln)),
+            (Metric::BoxedDensity, [0.25 * 0.55, 0.25 * 0.05, 0.5 * 0.4f64].map(f64::ln)),
+        ];
+        let path_lengths = average_path_lengths(4);
+        for (metric, leaves) in expected {
+            let tree =
+                leaf_rule(table, metric, &path_lengths).tree(structure.clone(), &[0, 1, 2, 3]);
+            let fixed = leaves.map(|value| (value * 65_536.0).round() as i32);
+            assert_eq!(tree.leaf_values[..2], [0, 0], "{}", metric.name());
+            assert_eq!(tree.leaf_values[2..], fixed, "{}", metric.name());
+        }
+        // The values of the root are 10 apart, those of node 1 are 2 apart.
+        let tree = leaf_rule(table, Metric::Depth, &path_lengths).tree(structure, &[0, 1, 2, 3]);
+        let blank = SplitRange::default();
+        let ranges = [SplitRange { low: -5, high: 14 }, SplitRange { low: -1, high: 2 }];
+        assert_eq!(tree.ranges.unwrap(), [ranges[0], ranges[1], blank, blank, blank]);
+    }
+
+    /// A leaf's rows and the way to it: nothing kept but what was met.
+    #[derive(Clone)]
+    struct Way {
+        rows: Vec<u32>,
+        /// Compared values of each node's rows, threshold, and whether the way went right.
+        nodes: Vec<(usize, Vec<i64>, i64, bool)>,
+    }
+
+    fn ways(tree: &Tree, table: Table<'_>, node: usize, way: Way) -> Vec<(usize, Way)> {
+        let left = tree.left[node] as usize;
+        if left == 0 {
+            return vec![(node, way)];
+        }
+        let threshold = compared(&tree.splits, node, table.row(0)).1;
+        let value = |row: u32| compared(&tree.splits, node, table.row(row)).0;
+        let values: Vec<i64> = way.rows.iter().map(|&row| value(row)).collect();
+        let side = |right: bool| {
+            let rows = way.rows.iter().copied().filter(|&r| (value(r) > threshold) == right);
+            let mut nodes = way.nodes.clone();
+            nodes.push((node, values.clone(), threshold, right));
+            ways(tree, table, left + usize::from(right), Way { rows: rows.collect(), nodes })
+        };
+        [side(false), side(true)].concat()
+    }
+
+    /// Volume of the box of a way by that of all rows.
+    fn naive_volume(tree: &Tree, table: Table<'_>, all: &[u32], way: &Way) -> f64 {
+        let ends = |feature: usize| {
+            let column = || all.iter().map(|&row| f64::from(table.row(row)[feature]));
+            (column().fold(f64::INFINITY, f64::min), column().fold(f64::NEG_INFINITY, f64::max))
+        };
+        let whole: Vec<(f64, f64)> = (0..table.n_features).map(ends).collect();
+        let mut volume = 1.0;
+        let mut part = whole.clone();
+        for (node, _, threshold, right) in &way.nodes {
+            let cut = *threshold as f64 + 0.5;
+            match &tree.splits {
+                Splits::Axis(splits) => {
+                    let (low, high) = &mut part[usize::from(splits[*node].feature)];
+                    *(if *right { low } else { high }) = cut;
+                }
+                Splits::Extended(splits) => {
+                    // All corners of the box in the features that the node looks at.
+                    let mut sums = vec![0.0];
+                    for term in splits.terms_of(*node) {
+                        let (low, high) = whole[usize::from(term.feature)];
+                        let weight = f64::from(term.weight);
+                        sums = sums
+                            .iter()
+                            .flat_map(|s| [s + weight * low, s + weight * high])
+                            .collect();
+                    }
+                    let low = sums.iter().copied().fold(f64::INFINITY, f64::min);
+                    let high = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    volume *= if *right { high - cut } else { cut - low } / (high - low);
+                }
+            }
+        }
+        for ((low, high), (part_low, part_high)) in whole.iter().zip(&part) {
+            if low < high {
+                volume *= (part_high - part_low) / (high - low);
+            }
+        }
+        volume
+    }
+
+    /// The value of a leaf by the definition of its metric.
+    fn naive_value(metric: Metric, tree: &Tree, table: Table<'_>, all: &[u32], way: &Way) -> f64 {
+        let k = way.rows.len() as f64;
+        let path_length = |k: usize| (2..=k).map(|j| 2.0 / j as f64).sum::<f64>();
+        let shares = way.nodes.iter().map(|(_, values, threshold, right)| {
+            let [low, high] =
+                [values.iter().min(), values.iter().max()].map(|x| *x.unwrap() as f64);
+            let cut = *threshold as f64 + 0.5;
+            let volume = if *right { high - cut } else { cut - low } / (high - low);
+            let there = values.iter().filter(|&x| (x > threshold) == *right).count();
+            (volume, there as f64 / values.len() as f64)
+        });
+        let adjusted = shares.clone().map(|(f, n)| 2.0 / (1.0 + 1.0 / (2.0 * n / f)));
+        let share = k / all.len() as f64;
+        match metric {
+            Metric::Depth => way.nodes.len() as f64 + path_length(way.rows.len()),
+            Metric::AdjDepth => adjusted.sum::<f64>() + path_length(way.rows.len()),
+            Metric::AdjDensity => adjusted.product(),
+            Metric::Density => (share / shares.map(|(f, _)| f).product::<f64>()).ln(),
+            Metric::BoxedRatio => -naive_volume(tree, table, all, way),
+            Metric::BoxedDensity2 => (share / naive_volume(tree, table, all, way)).ln(),
+            Metric::BoxedDensity => (share * naive_volume(tree, table, all, way)).ln(),
+        }
+    }
+
+    #[test]
+    fn leaf_values_and_ranges_are_those_recomputed_from_the_rows() {
+        let mut random = Random(3);
+        let gain = |criterion, tries| SplitRule::Gain { criterion, tries };
+        let rules = [
+            (SplitRule::Uniform, 0),
+            (SplitRule::Uniform, 2),
+            (SplitRule::ByRange, 0),
+            (gain(Gain::Average, 3), 1),
+            (gain(Gain::Pooled, 1), 0),
+            (SplitRule::Histogram { max_buckets: 4, epsilon: 0.1 }, 0),
+        ];
+        let path_lengths = average_path_lengths(60);
+        for case in 0..60u64 {
+            let (n_rows, n_features) =
+                (2 + random.below(59) as usize, 3 + random.below(3) as usize);
+            let values: Vec<i16> = (0..n_rows * n_features)
+                .map(|at| match at % n_features {
+                    0 => random.below(3) as i16,
+                    1 => random.extreme(),
+                    2 if case % 2 == 0 => 7,
+                    _ => random.within(-300, 300) as i16,
+                })
+                .collect();
+            let table = Table { values: &values, n_features };
+            let all: Vec<u32> = (0..n_rows as u32).collect();
+            let cube = crate::forest::histogram::cube(table);
+            for (rule, extension_level) in rules {
+                let grower = Grower { table, max_depth: 6, extension_level, rule, cube: &cube };
+                let mut rows = all.clone();
+                let structure = grower.grow(&mut TreeRng::of_tree(case, 0), &mut rows);
+                for metric in Metric::ALL {
+                    let rule = leaf_rule(table, metric, &path_lengths);
+                    let tree = rule.tree(structure.clone(), &rows);
+                    let root = Way { rows: all.clone(), nodes: Vec::new() };
+                    for (node, way) in ways(&tree, table, 0, root) {
+                        let expected = naive_value(metric, &tree, table, &all, &way) * 65_536.0;
+                        let found = f64::from(tree.leaf_values[node]);
+                        // Half a unit of rounding, and what is lost in the last digits.
+                        let name = metric.name();
+                        assert!((found - expected).abs() < 0.501, "{name} {found} {expected}");
+                        for (node, values, threshold, _) in &way.nodes {
+                            let Some(ranges) = &tree.ranges else { continue };
+                            let reach = values.iter().max().unwrap() - values.iter().min().unwrap();
+                            let far = |x: i64| (2 * x - 2 * threshold - 1).abs() > 2 * reach;
+                            let SplitRange { low, high } = ranges[*node];
+                            assert!(far(low - 1) && !far(low) && !far(high) && far(high + 1));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn densities_of_boxes_are_counted_with_the_pool() {
+        // The tree has rows 0 and 1 (values 0 and 8), the pool all of 0, 8, 1, 2 in −4 to 12. The
+        // cut at 4.5 leaves 8.5 / 16 and three rows to the left.
+        let values = [0i16, 8, 1, 2];
+        let table = Table { values: &values, n_features: 1 };
+        let cube = [(-8, 24)];
+        let path_lengths = average_path_lengths(2);
+        let value = |rows: &[u32], metric| {
+            let mut structure = Structure::new(false);
+            structure.push(0..2, Some(Split::Axis(AxisSplit { feature: 0, threshold: 4 })));
+            structure.push(0..1, None);
+            structure.push(1..2, None);
+            let pool = Some(Pool { rows, cube: &cube });
+            let rule = LeafRule { pool, ..leaf_rule(table, metric, &path_lengths) };
+            let leaf_values = rule.tree(structure, &[0, 1]).leaf_values;
+            [1, 2].map(|leaf| f64::from(leaf_values[leaf]) / 65_536.0)
+        };
+        let near = |found: [f64; 2], expected: [f64; 2]| {
+            assert!(
+                (0..2).all(|k| (found[k] - expected[k]).abs() < 1e-5),
+                "{found:?} {expected:?}"
+            );
+        };
+        let counted = value(&[0, 1, 2, 3], Metric::BoxedDensity2);
+        near(counted, [0.75 / (8.5 / 16.0), 0.25 / (7.5 / 16.0)].map(f64::ln));
+        // Nothing counted on the right is half a row.
+        let counted = value(&[0, 2, 3], Metric::BoxedDensity2);
+        near(counted, [1.0 / (8.5 / 16.0), 1.0 / 6.0 / (7.5 / 16.0)].map(f64::ln));
+        // Densities by the ranges of the nodes keep to the tree's own rows: 0 to 8.
+        let counted = value(&[0, 2, 3], Metric::Density);
+        near(counted, [0.5 / (4.5 / 8.0), 0.5 / (3.5 / 8.0)].map(f64::ln));
+    }
+}

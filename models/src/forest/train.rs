@@ -312,6 +312,7 @@ mod tests {
 
     use super::*;
     use crate::file::{Model, Provenance};
+    use crate::forest::variant::{Gain, UNLIMITED_DEPTH, Variant};
     use crate::forest::walk::ForestWalk;
     use crate::rows::RowBuffer;
     use crate::scorer::Scorer;
@@ -355,6 +356,59 @@ mod tests {
             assert_eq!(bytes(parts.grow(&|| ()).unwrap()), expected);
             let other = ForestConfig { rng_seed: 2, ..config };
             assert_ne!(bytes(grow(&other, "l1-57", &block)), expected);
+        }
+    }
+
+    /// Every variant with every metric that it can have, with few trees.
+    fn all_kinds() -> Vec<ForestConfig> {
+        let kind = |variant: Variant, metric: Metric| {
+            let preset = variant.config();
+            let penalize_range = preset.penalize_range && metric.takes_range_penalty();
+            ForestConfig { n_trees: 6, metric, penalize_range, ..preset }
+        };
+        let of_variant = |variant| Metric::ALL.map(|metric| kind(variant, metric));
+        Variant::ALL.into_iter().flat_map(of_variant).collect()
+    }
+
+    #[test]
+    fn every_kind_of_forest_is_the_same_for_any_number_of_threads_and_any_blocks() {
+        let block = l1_block(700, 4);
+        for config in all_kinds() {
+            let expected = grow(&config, "thesis-99", &block);
+            for n_threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                assert_eq!(pool.install(|| grow(&config, "thesis-99", &block)), expected);
+            }
+            let mut parts = ForestSample::draw(&config, &spec("thesis-99"), 700).unwrap();
+            for range in [0..1, 1..333, 333..700] {
+                parts.collect(&part_of(&block, range)).unwrap();
+            }
+            assert_eq!(parts.grow(&|| ()).unwrap(), expected, "{config:?}");
+            assert_eq!(expected.parts().metric, config.metric);
+            assert_eq!(expected.parts().ranges.is_some(), config.penalize_range);
+            let bytes = Model::new(spec("thesis-99"), expected.clone(), Provenance::default())
+                .unwrap()
+                .to_bytes();
+            assert_eq!(*Model::from_bytes(&bytes).unwrap().forest(), expected);
+        }
+    }
+
+    #[test]
+    fn metrics_change_the_leaves_of_a_forest_and_not_its_trees() {
+        let block = l1_block(500, 5);
+        for variant in Variant::ALL {
+            let config = |metric| ForestConfig {
+                n_trees: 5,
+                penalize_range: false,
+                metric,
+                ..variant.config()
+            };
+            let first = grow(&config(Metric::Depth), "l1-57", &block);
+            for metric in Metric::ALL {
+                let forest = grow(&config(metric), "l1-57", &block);
+                assert_eq!(forest.parts().left, first.parts().left);
+                assert_eq!(forest.parts().splits, first.parts().splits);
+            }
         }
     }
 
@@ -462,6 +516,158 @@ mod tests {
     }
 
     #[test]
+    fn features_are_chosen_in_proportion_to_their_range() {
+        // met.pt and met.phi of ten rows: 0 to 300 and 0 to 99. The root takes the first with
+        // probability 300 / 399 = 0.7519; of 2000 trees 1504 ± 19.3, and 6 of these is 116.
+        use scout40_replay::event::{Column, ColumnSet};
+        let mut block = Block::new(ColumnSet::EMPTY.with(Column::MetPt).with(Column::MetPhi));
+        block.get_mut::<u32>(Column::Orbit).resize(4, 1);
+        block.get_mut::<i16>(Column::Bx).extend([1, 2, 3, 4]);
+        block.get_mut::<i16>(Column::MetPt).extend([0, 300, 1, 2]);
+        block.get_mut::<i16>(Column::MetPhi).extend([5, 5, 0, 99]);
+        for collection in scout40_replay::event::Collection::OBJECTS {
+            block.get_mut::<u8>(collection.count_column().unwrap()).resize(4, 0);
+        }
+        block.index_objects().unwrap();
+        let config = ForestConfig { n_trees: 2000, ..Variant::Rrcf.config() };
+        let forest = grow(&config, "met.pt, met.phi, zero", &block);
+        let Splits::Axis(splits) = &forest.parts().splits else { panic!("it is axis-parallel") };
+        let roots = (0..2000).map(|tree| splits[forest.tree(tree).start].feature);
+        let n_first = roots.filter(|&feature| feature == 0).count();
+        assert!((1504 - 116..=1504 + 116).contains(&n_first), "{n_first}");
+        assert!(splits.iter().all(|split| split.feature < 2), "constants are never split on");
+    }
+
+    #[test]
+    fn every_kind_of_forest_finds_an_outlier_and_stays_within_its_range() {
+        // One row of 400 is far outside. The metric for comparison only need not find it, nor do
+        // volumes where splits are put between rows: the gap beside the crowd is split evenly.
+        let mut block = met_block(0..400);
+        block.get_mut::<i16>(scout40_replay::event::Column::MetPt)[7] = 4000;
+        for config in all_kinds() {
+            let config = ForestConfig { n_trees: 50, subsample_size: 400, ..config };
+            // Two features, the second of which is constant.
+            let forest = grow(&config, "met.pt, zero", &block);
+            let walk = ForestWalk::new(&forest);
+            let mut rows = RowBuffer::new(2);
+            rows.set_len(4);
+            rows.column_mut(0)[..4].copy_from_slice(&[200, 4000, i16::MIN, i16::MAX]);
+            let mut out = [0; 4];
+            walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+            let (least, most) = walk.range();
+            assert!(out.iter().all(|score| (least..=most).contains(score)), "{config:?}");
+            assert!(out.iter().all(|&score| walk.display(score).is_finite()), "{config:?}");
+            let is_blind = match config.metric {
+                Metric::BoxedDensity => true,
+                Metric::BoxedRatio => matches!(config.rule, SplitRule::Gain { .. }),
+                _ => false,
+            };
+            if !is_blind {
+                assert!(out[1] > out[0], "{config:?} {out:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_make_what_lies_far_outside_stranger_still() {
+        let config = |penalize_range| ForestConfig { penalize_range, ..ForestConfig::default() };
+        let scores = |forest: &Forest| {
+            let walk = ForestWalk::new(forest);
+            let mut rows = RowBuffer::new(1);
+            rows.set_len(2);
+            rows.column_mut(0)[..2].copy_from_slice(&[255, 30_000]);
+            let mut out = [0; 2];
+            walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+            out
+        };
+        let [without, with] =
+            [false, true].map(|on| grow(&config(on), "met.pt", &met_block(0..256)));
+        assert_eq!(without.parts().left, with.parts().left);
+        let [plain, penalised] = [&without, &with].map(scores);
+        assert_eq!(plain[0], plain[1], "the same leaves: those of the largest value, 255");
+        assert_eq!(plain[0], penalised[0], "255 is within the range of every node");
+        // 30 000 is outside the range of every node that it meets, none of which reaches beyond
+        // 254 + 255: one for each node above its leaf, the last of its tree that is all right.
+        let depth = |tree: usize| {
+            let left = &with.parts().left[with.tree(tree)];
+            let mut node = 0;
+            while left[node] != 0 {
+                node = left[node] as usize + 1;
+            }
+            with.depths(tree)[node] as i32
+        };
+        assert_eq!(penalised[1] - plain[1], 16 * (0..100).map(depth).sum::<i32>());
+    }
+
+    #[test]
+    fn few_rows_and_constant_columns_make_a_forest_of_every_kind() {
+        for config in all_kinds() {
+            for n_rows in [2, 3, 5] {
+                let forest = grow(&config, "zero, met.pt, jet.n", &met_block(0..n_rows));
+                assert_eq!(forest.parts().subsample_size, n_rows as u32, "{config:?}");
+                // Random hyperplanes take as many features as asked, constant ones last.
+                let fills_up = config.rule == SplitRule::Uniform && config.extension_level > 0;
+                // Rows that are evenly spaced are equally sparse: nothing to cut.
+                let is_even = matches!(config.rule, SplitRule::Histogram { .. });
+                let expected = if is_even { 3 } else { 2 };
+                assert!(fills_up || forest.describe().n_unused_features == expected, "{config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_refused_by_every_kind() {
+        for config in all_kinds() {
+            for n_rows in [0, 1] {
+                let error = ForestSample::draw(&config, &spec("met.pt, zero"), n_rows).unwrap_err();
+                assert!(error.to_string().contains("number of training rows"), "{error}");
+            }
+            let mut constant = ForestSample::draw(&config, &spec("jet.n, zero"), 9).unwrap();
+            constant.collect(&met_block(0..9)).unwrap();
+            assert!(matches!(constant.grow(&|| ()), Err(Error::Constant { .. })), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn trees_whose_own_rows_are_all_equal_are_single_leaves() {
+        // One row of 100 is different: only one in 25 trees of 4 rows sees it, and has three nodes.
+        let mut block = met_block(0..100);
+        block.get_mut::<i16>(scout40_replay::event::Column::MetPt).fill(3);
+        block.get_mut::<i16>(scout40_replay::event::Column::MetPt)[50] = 4;
+        for config in all_kinds() {
+            let config = ForestConfig { subsample_size: 4, n_trees: 300, ..config };
+            let forest = grow(&config, "met.pt, zero", &block);
+            assert!(forest.describe().n_nodes < 400, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn extreme_values_fit_or_are_refused() {
+        let mut block = met_block(0..64);
+        for (k, x) in
+            block.get_mut::<i16>(scout40_replay::event::Column::MetPt).iter_mut().enumerate()
+        {
+            *x = if k % 2 == 0 { i16::MIN + (k / 2) as i16 } else { i16::MAX - (k / 2) as i16 };
+        }
+        for config in all_kinds() {
+            let deep = ForestConfig { max_depth: Some(UNLIMITED_DEPTH), ..config.clone() };
+            grow(&deep, "met.pt, zero", &block);
+            let wide = ForestConfig { n_trees: 400, fraction_bits: Some(24), ..deep };
+            match sample(&wide, "met.pt, zero", &block).grow(&|| ()) {
+                Ok(forest) => {
+                    // Products are limited to what fits. Densities may be near 0 on average.
+                    assert!(!wide.metric.takes_range_penalty(), "{wide:?}");
+                    assert!(forest.range().0 > i32::MIN + 1, "{wide:?}");
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("fewer fractional bits"), "{error}");
+                    assert_ne!(wide.metric, Metric::AdjDensity);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_outlier_scores_higher_than_the_crowd() {
         let mut block = met_block(0..400);
         block.get_mut::<i16>(scout40_replay::event::Column::MetPt)[7] = 4000;
@@ -510,6 +716,29 @@ mod tests {
         assert!(refusal(|c| c.max_depth = Some(0)).contains("largest depth"));
         assert!(refusal(|c| c.extension_level = 57).contains("number of features, 57"));
         assert!(refusal(|c| c.fraction_bits = Some(25)).contains("fractional bits"));
+        let gain = |tries| SplitRule::Gain { criterion: Gain::Average, tries };
+        let histogram = |max_buckets, epsilon| SplitRule::Histogram { max_buckets, epsilon };
+        for (rule, words) in [
+            (gain(0), "hyperplanes to try: expected 1 to 1000, found 0"),
+            (gain(1001), "found 1001"),
+            (histogram(1, 0.1), "ranges of a cut: expected 2 to 1000, found 1"),
+            (histogram(3, -0.1), "found -0.1"),
+            (histogram(3, f64::NAN), "found NaN"),
+            (histogram(3, f64::INFINITY), "found inf"),
+        ] {
+            let config = ForestConfig { rule, ..ForestConfig::default() };
+            let error = config.check(&spec("l1-57"), 9).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        for rule in [SplitRule::ByRange, histogram(3, 0.1)] {
+            let config = ForestConfig { rule, extension_level: 1, ..ForestConfig::default() };
+            let error = config.check(&spec("l1-57"), 9).unwrap_err().to_string();
+            assert!(error.contains("expected 0, found 1"), "{error}");
+        }
+        let penalised = |c: &mut ForestConfig| {
+            (c.penalize_range, c.metric) = (true, Metric::Density);
+        };
+        assert!(refusal(penalised).contains("expected depth or adj_depth, found density"));
     }
 
     #[test]
