@@ -452,7 +452,20 @@ fn training_that_makes_no_sense_is_refused() {
         (1, "--sample-size 1", ["expected", "found 1"]),
         (1, "--trees 0", ["expected", "found 0"]),
         (1, "--fraction-bits 99", ["expected", "found 99"]),
-        (2, "--max-depth deep", ["expected `auto` or a number", "deep"]),
+        (2, "--max-depth deep", ["expected `auto`, `unlimited` or a number", "deep"]),
+        (2, "--variant tree", ["expected one of iforest, eif", "pidforest"]),
+        (2, "--metric deep", ["expected one of depth, adj_depth", "boxed_ratio"]),
+        (2, "--split magic", ["--split", "by-range"]),
+        (2, "--tries 3", ["`--tries` only means something", "pooled-gain"]),
+        (2, "--variant fcf --epsilon 0.1", ["`--epsilon` only means something", "histogram"]),
+        (2, "--penalize-range maybe", ["--penalize-range", "'maybe'"]),
+        (1, "--variant fcf --tries 0", ["hyperplanes to try", "found 0"]),
+        (1, "--variant pidforest --epsilon NaN", ["tolerance of histograms", "found NaN"]),
+        (1, "--variant pidforest --max-buckets 1", ["expected 2 to 1000", "found 1"]),
+        (1, "--variant rrcf --extension-level 1", ["expected 0", "found 1"]),
+        (1, "--metric density --penalize-range true", ["expected depth or adj_depth", "density"]),
+        (1, "--metric density --trainer eif-crate --extension-level 1", ["depth", "density"]),
+        (1, "--metric density --fraction-bits 24 --trees 5000", ["±2147483646", "fewer"]),
         (2, "--seed x", ["--seed", "'x'"]),
         (2, "--trainer magic", ["--trainer", "eif-crate"]),
     ] {
@@ -462,7 +475,32 @@ fn training_that_makes_no_sense_is_refused() {
     write_parquet(&desk.path("constant.parquet"), &events(300));
     desk.done("convert constant.parquet constant.s40");
     let constant = "train forest --input constant.s40 -o new.model";
-    desk.refused(1, constant, &["57 features are constant", "at least one that varies"]);
+    for variant in ["iforest", "eif", "sciforest", "fcf", "rrcf", "pidforest"] {
+        let constant = format!("{constant} --variant {variant}");
+        desk.refused(1, &constant, &["57 features are constant", "at least one that varies"]);
+    }
+}
+
+#[test]
+fn every_variant_and_metric_trains_tells_its_settings_and_scores() {
+    let desk = Desk::new();
+    let good = "fixtures/pathological/good.s40";
+    let variants = [
+        ("iforest --metric boxed_ratio", ["boxed_ratio", "split = uniform"]),
+        ("iforest --metric density --features thesis-99", ["density", "(24 values"]),
+        ("eif --metric adj_depth", ["adj_depth", "extension_level = 1"]),
+        ("sciforest", ["depth with range penalty", "tries = 10"]),
+        ("sciforest --metric boxed_density2", ["boxed_density2,", "penalize_range = false"]),
+        ("fcf --metric adj_density", ["adj_density", "max_depth = unlimited"]),
+        ("rrcf --split uniform --max-depth 3", ["max_depth = 3", "split = uniform"]),
+        ("pidforest --max-buckets 4", ["boxed_density2", "max_buckets = 4"]),
+    ];
+    for (variant, words) in variants {
+        let train = format!("train forest --input {good} --force --trees 5 -o new.model");
+        desk.done(&format!("{train} --variant {variant}"));
+        desk.run("inspect new.model").expect(0).says(&words);
+        desk.done(&format!("score {good} --model new.model -o new.parquet --force"));
+    }
 }
 
 // Requests that make no sense.

@@ -14,7 +14,9 @@
 //! identification", NeurIPS 2019, and their program `vatsalsharan/pidforest`, `scripts/forest.py`
 //! and `scripts/hg.py`; Guha, Koudas, Shim, ACM TODS 31 (2006) 396, for the histograms.
 //! Differences: cuts lie half-way between integers, features that are constant are passed over
-//! where the program gives up, and events outside the cube belong to its outermost ranges.
+//! where the program gives up, and events outside the cube belong to its outermost ranges. The
+//! score of an event is the mean over trees of the logarithm of rows by volume, as scores are sums;
+//! the program takes the median.
 
 use std::collections::VecDeque;
 use std::ops::Range;
