@@ -481,28 +481,6 @@ fn training_that_makes_no_sense_is_refused() {
     }
 }
 
-#[test]
-fn every_variant_and_metric_trains_tells_its_settings_and_scores() {
-    let desk = Desk::new();
-    let good = "fixtures/pathological/good.s40";
-    let variants = [
-        ("iforest --metric boxed_ratio", ["boxed_ratio", "split = uniform"]),
-        ("iforest --metric density --features thesis-99", ["density", "(24 values"]),
-        ("eif --metric adj_depth", ["adj_depth", "extension_level = 1"]),
-        ("sciforest", ["depth with range penalty", "tries = 10"]),
-        ("sciforest --metric boxed_density2", ["boxed_density2,", "penalize_range = false"]),
-        ("fcf --metric adj_density", ["adj_density", "max_depth = unlimited"]),
-        ("rrcf --split uniform --max-depth 3", ["max_depth = 3", "split = uniform"]),
-        ("pidforest --max-buckets 4", ["boxed_density2", "max_buckets = 4"]),
-    ];
-    for (variant, words) in variants {
-        let train = format!("train forest --input {good} --force --trees 5 -o new.model");
-        desk.done(&format!("{train} --variant {variant}"));
-        desk.run("inspect new.model").expect(0).says(&words);
-        desk.done(&format!("score {good} --model new.model -o new.parquet --force"));
-    }
-}
-
 // Requests that make no sense.
 
 #[test]
