@@ -452,7 +452,20 @@ fn training_that_makes_no_sense_is_refused() {
         (1, "--sample-size 1", ["expected", "found 1"]),
         (1, "--trees 0", ["expected", "found 0"]),
         (1, "--fraction-bits 99", ["expected", "found 99"]),
-        (2, "--max-depth deep", ["expected `auto` or a number", "deep"]),
+        (2, "--max-depth deep", ["expected `auto`, `unlimited` or a number", "deep"]),
+        (2, "--variant tree", ["expected one of iforest, eif", "pidforest"]),
+        (2, "--metric deep", ["expected one of depth, adj_depth", "boxed_ratio"]),
+        (2, "--split magic", ["--split", "by-range"]),
+        (2, "--tries 3", ["`--tries` only means something", "pooled-gain"]),
+        (2, "--variant fcf --epsilon 0.1", ["`--epsilon` only means something", "histogram"]),
+        (2, "--penalize-range maybe", ["--penalize-range", "'maybe'"]),
+        (1, "--variant fcf --tries 0", ["hyperplanes to try", "found 0"]),
+        (1, "--variant pidforest --epsilon NaN", ["tolerance of histograms", "found NaN"]),
+        (1, "--variant pidforest --max-buckets 1", ["expected 2 to 1000", "found 1"]),
+        (1, "--variant rrcf --extension-level 1", ["expected 0", "found 1"]),
+        (1, "--metric density --penalize-range true", ["expected depth or adj_depth", "density"]),
+        (1, "--metric density --trainer eif-crate --extension-level 1", ["depth", "density"]),
+        (1, "--metric density --fraction-bits 24 --trees 5000", ["±2147483646", "fewer"]),
         (2, "--seed x", ["--seed", "'x'"]),
         (2, "--trainer magic", ["--trainer", "eif-crate"]),
     ] {
@@ -462,7 +475,10 @@ fn training_that_makes_no_sense_is_refused() {
     write_parquet(&desk.path("constant.parquet"), &events(300));
     desk.done("convert constant.parquet constant.s40");
     let constant = "train forest --input constant.s40 -o new.model";
-    desk.refused(1, constant, &["57 features are constant", "at least one that varies"]);
+    for variant in ["iforest", "eif", "sciforest", "fcf", "rrcf", "pidforest"] {
+        let constant = format!("{constant} --variant {variant}");
+        desk.refused(1, &constant, &["57 features are constant", "at least one that varies"]);
+    }
 }
 
 // Requests that make no sense.

@@ -629,3 +629,25 @@ fn a_run_ends_with_its_duration() {
     std::fs::remove_dir_all(desk.path("o")).unwrap();
     run(&desk, &format!("{words} --rate max --duration 50ms"));
 }
+
+#[test]
+fn every_variant_and_metric_trains_tells_its_settings_and_scores() {
+    let desk = Desk::new();
+    let variants = [
+        ("iforest --metric boxed_ratio", ["boxed_ratio", "split = uniform"]),
+        ("iforest --metric density --features thesis-99", ["density", "thesis-99 (99 values"]),
+        ("eif --metric adj_depth", ["adj_depth", "extension_level = 1"]),
+        ("sciforest", ["depth with range penalty", "tries = 10"]),
+        ("sciforest --metric boxed_density2", ["boxed_density2,", "penalize_range = false"]),
+        ("fcf --metric adj_density", ["adj_density", "max_depth = unlimited"]),
+        ("rrcf --split uniform --max-depth 3", ["max_depth = 3", "split = uniform"]),
+        ("pidforest --max-buckets 4", ["boxed_density2", "max_buckets = 4"]),
+    ];
+    for (variant, words) in variants {
+        let train = format!("train forest --input {GOOD} --force --trees 5 -o new.model");
+        desk.done(&format!("{train} --variant {variant}"));
+        let about = desk.done("inspect new.model").stdout;
+        assert!(words.iter().all(|word| about.contains(word)), "{variant}: {about}");
+        desk.done(&format!("score {GOOD} --model new.model -o new.parquet --force"));
+    }
+}
