@@ -16,12 +16,14 @@
 //! parent, and that parent comes before it.
 //!
 //! What a leaf is worth is said in [`score`], how events are walked through in [`walk`]. Nothing
-//! here grows trees: `train` does.
+//! here grows trees: `train` does, and `import` takes over those that other libraries grew.
 
 #[cfg(feature = "train")]
 pub mod eif;
 #[cfg(feature = "train")]
 mod grow;
+#[cfg(feature = "import")]
+pub mod import;
 #[cfg(feature = "train")]
 mod rng;
 #[cfg(feature = "train")]

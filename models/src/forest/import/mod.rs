@@ -1,0 +1,328 @@
+//! Forests that other libraries trained, taken over so that they score as there.
+//!
+//! Each library has a file that reads its JSON into [`SourceTree`]s: nodes in any order, real
+//! thresholds, `x <= t` to the left. What follows is common to all:
+//!
+//! 1. The nodes are found to be a tree: every node but the root has exactly one parent.
+//! 2. Rows are integers of 16 bits, so `x <= t` is `x <= floor(t)`, exactly. Where floor(t) lies
+//!    beyond what x can be, all rows go one way: such a split is left out.
+//! 3. Nodes are laid out breadth first, as [`Forest`] wants them.
+//! 4. Leaf values are rounded to as many fractional bits as the sum over trees leaves room for.
+//!
+//! The JSON is read piece by piece (document, tree, node), so that what is wrong is named with
+//! its place, and memory stays in proportion to the file. Nothing here recurses.
+//!
+//! Normals of several features are not taken over: see [`isotree`].
+
+pub mod isotree;
+pub mod sklearn;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::score::{MAX_FRACTION_BITS, Metric};
+use super::{AxisSplit, Forest, ForestParts, Splits};
+use crate::error::{Error, Result};
+
+/// Fewest fractional bits that are chosen without being asked for: the display of a normalised
+/// score then differs from the library's by less than 1e-6.
+const MIN_FRACTION_BITS: u32 = 16;
+/// One below the largest i32, as in [`Forest::new`].
+const LARGEST_SUM: f64 = (i32::MAX - 1) as f64;
+
+/// A forest that was taken over, and what its file says about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// The forest.
+    pub forest: Forest,
+    /// Name and version of the library.
+    pub library: String,
+    /// The settings it was trained with, by name.
+    pub settings: Vec<(String, String)>,
+    /// The seed of its training, where it is a number.
+    pub rng_seed: Option<u64>,
+}
+
+/// What is common to the JSON of all libraries.
+#[derive(Deserialize)]
+struct Document<'a> {
+    library: String,
+    version: String,
+    n_features: u32,
+    sample_size: u32,
+    #[serde(default)]
+    settings: BTreeMap<String, Value>,
+    #[serde(borrow)]
+    trees: Vec<&'a RawValue>,
+}
+
+/// Where errors are.
+#[derive(Clone, Copy)]
+struct Reporter {
+    library: &'static str,
+    /// What to do if the document as a whole is not one.
+    hint: &'static str,
+}
+
+/// A node of a library's tree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum SourceNode {
+    Leaf {
+        /// What [`Metric::leaf_value`] takes, or what is added to the depth to give it.
+        value: f64,
+    },
+    Split {
+        feature: u32,
+        /// Left iff the feature is at most this.
+        threshold: f64,
+        left: u64,
+        right: u64,
+    },
+}
+
+/// The nodes of a library's tree, the root first.
+type SourceTree = Vec<SourceNode>;
+
+impl Reporter {
+    fn error(self, place: &str, expected: &str, found: impl ToString) -> Error {
+        self.error_with_hint(place, expected, found, self.hint)
+    }
+
+    fn error_with_hint(
+        self,
+        place: &str,
+        expected: &str,
+        found: impl ToString,
+        hint: &'static str,
+    ) -> Error {
+        let (place, expected) = (place.to_owned(), expected.to_owned());
+        Error::Import { library: self.library, place, expected, found: found.to_string(), hint }
+    }
+
+    fn in_node(self, tree: usize, node: u64, expected: &str, found: impl ToString) -> Error {
+        self.error(&format!("tree {tree}, node {node}"), expected, found)
+    }
+
+    /// An error of JSON that is a part of the document: lines and columns count from its begin.
+    fn in_text(self, place: &str, expected: &str, error: &serde_json::Error) -> Error {
+        self.error(place, expected, format!("{error} of its text"))
+    }
+
+    /// Reads the document and checks what holds for every library.
+    fn document(self, text: &str) -> Result<Document<'_>> {
+        let document: Document<'_> = serde_json::from_str(text)
+            .map_err(|e| self.error("document", "the JSON that `--help` describes", e))?;
+        if document.library != self.library {
+            let expected = format!("\"{}\"", self.library);
+            return Err(self.error("library", &expected, format!("{:?}", document.library)));
+        }
+        if document.sample_size < 2 {
+            return Err(self.error("sample_size", "2 or more rows per tree", document.sample_size));
+        }
+        if document.trees.is_empty() {
+            return Err(self.error("trees", "one tree or more", "none"));
+        }
+        Ok(document)
+    }
+}
+
+impl Document<'_> {
+    /// The settings as text, and the seed.
+    fn provenance(&self) -> (Vec<(String, String)>, Option<u64>) {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let settings = self.settings.iter().map(|(name, value)| (name.clone(), text(value)));
+        let seed = ["random_seed", "random_state"].iter().find_map(|&name| self.settings.get(name));
+        (settings.collect(), seed.and_then(Value::as_u64))
+    }
+}
+
+/// A forest in the making: all of it but the rounding of leaf values.
+struct Builder {
+    reporter: Reporter,
+    n_features: u32,
+    /// Whether a leaf is worth its depth in addition to its value.
+    adds_depth: bool,
+    tree_ends: Vec<u32>,
+    left: Vec<u32>,
+    splits: Vec<AxisSplit>,
+    values: Vec<f64>,
+}
+
+impl Builder {
+    fn new(reporter: Reporter, n_features: u32, adds_depth: bool) -> Builder {
+        let (tree_ends, left, splits, values) = (vec![], vec![], vec![], vec![]);
+        Builder { reporter, n_features, adds_depth, tree_ends, left, splits, values }
+    }
+
+    /// Checks a tree and appends its nodes, breadth first.
+    fn add_tree(&mut self, tree: &SourceTree) -> Result<()> {
+        let number = self.tree_ends.len();
+        let depths = self.check(number, tree)?;
+        let first = self.left.len();
+        let mut next_child = 1;
+        let mut queue = VecDeque::from([past_constant_splits(tree, 0)]);
+        while let Some(place) = queue.pop_front() {
+            match tree[place] {
+                SourceNode::Leaf { value } => {
+                    let depth = if self.adds_depth { f64::from(depths[place]) } else { 0.0 };
+                    self.push(0, AxisSplit::default(), depth + value);
+                }
+                SourceNode::Split { feature, threshold, left, right } => {
+                    let (feature, threshold) = (feature as u16, threshold.floor() as i16);
+                    self.push(next_child, AxisSplit { feature, threshold }, 0.0);
+                    next_child += 2;
+                    let child = |child: u64| past_constant_splits(tree, child as usize);
+                    queue.extend([child(left), child(right)]);
+                }
+            }
+        }
+        debug_assert_eq!(self.left.len() - first, next_child as usize);
+        match u32::try_from(self.left.len()) {
+            Ok(end) => self.tree_ends.push(end),
+            Err(_) => {
+                let expected = format!("at most {} nodes in all trees", u32::MAX);
+                return Err(self.reporter.error("trees", &expected, self.left.len()));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, left: u32, split: AxisSplit, value: f64) {
+        self.left.push(left);
+        self.splits.push(split);
+        self.values.push(value);
+    }
+
+    /// Checks that the nodes are a tree of finite numbers. **Returns** the nodes above each.
+    fn check(&self, number: usize, tree: &SourceTree) -> Result<Vec<u32>> {
+        const UNSEEN: u32 = u32::MAX;
+        let n = tree.len();
+        if n == 0 || n >= UNSEEN as usize {
+            let place = format!("tree {number}");
+            return Err(self.reporter.error(&place, &format!("1 to {} nodes", UNSEEN - 1), n));
+        }
+        let mut depths = vec![UNSEEN; n];
+        depths[0] = 0;
+        let mut stack = vec![0];
+        while let Some(place) = stack.pop() {
+            let wrong = |expected: &str, found: String| {
+                Err(self.reporter.in_node(number, place as u64, expected, found))
+            };
+            match tree[place] {
+                SourceNode::Leaf { value } if !value.is_finite() => {
+                    return wrong("a finite value of the leaf", value.to_string());
+                }
+                SourceNode::Leaf { .. } => {}
+                SourceNode::Split { threshold, .. } if !threshold.is_finite() => {
+                    return wrong("a finite threshold", threshold.to_string());
+                }
+                SourceNode::Split { feature, .. } if feature >= self.n_features => {
+                    let expected = format!("a feature from 0 to {}", self.n_features - 1);
+                    return wrong(&expected, feature.to_string());
+                }
+                SourceNode::Split { left, right, .. } => {
+                    for child in [left, right] {
+                        if child >= n as u64 {
+                            let expected = format!("a child from 1 to {}", n - 1);
+                            return wrong(&expected, child.to_string());
+                        }
+                        if depths[child as usize] != UNSEEN {
+                            let found = format!("child {child}, which has one already");
+                            return wrong("children that have no other parent", found);
+                        }
+                        depths[child as usize] = depths[place] + 1;
+                        stack.push(child as usize);
+                    }
+                }
+            }
+        }
+        match depths.iter().position(|&depth| depth == UNSEEN) {
+            None => Ok(depths),
+            Some(orphan) => Err(self.reporter.in_node(
+                number,
+                orphan as u64,
+                "a parent",
+                "none: no path leads there",
+            )),
+        }
+    }
+
+    /// The forest, its leaf values rounded to so many fractional bits, or to as many as fit.
+    fn finish(self, fraction_bits: Option<u32>, scale: Scale) -> Result<Forest> {
+        let fraction_bits = self.check_fraction_bits(fraction_bits)?;
+        let value = |(&left, &value): (&u32, &f64)| match left {
+            0 => scale.metric.leaf_value(value, fraction_bits),
+            _ => 0,
+        };
+        let leaf_values = self.left.iter().zip(&self.values).map(value).collect();
+        Forest::new(ForestParts {
+            n_features: self.n_features,
+            fraction_bits,
+            subsample_size: scale.subsample_size,
+            metric: scale.metric,
+            normaliser: scale.normaliser,
+            tree_ends: self.tree_ends,
+            left: self.left,
+            splits: Splits::Axis(self.splits),
+            leaf_values,
+        })
+    }
+
+    /// The fractional bits that were asked for, or the most with which no sum over some trees can
+    /// overflow, whatever the signs of leaves.
+    fn check_fraction_bits(&self, wanted: Option<u32>) -> Result<u32> {
+        let mut begin = 0;
+        let mut sum = 0.0;
+        for &end in &self.tree_ends {
+            let values = &self.values[begin..end as usize];
+            sum += values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+            begin = end as usize;
+        }
+        // Rounding may add half a unit per tree.
+        let room = LARGEST_SUM - self.tree_ends.len() as f64;
+        let range = wanted.map_or(MIN_FRACTION_BITS..=MAX_FRACTION_BITS, |bits| bits..=bits);
+        let least = (*range.start()).min(MAX_FRACTION_BITS);
+        let fits = |&bits: &u32| bits <= MAX_FRACTION_BITS && sum * f64::from(1 << bits) <= room;
+        range.rev().find(fits).ok_or_else(|| {
+            let most = room / f64::from(1 << least);
+            let expected = format!(
+                "fractional bits up to {MAX_FRACTION_BITS}, and largest leaf values of all trees \
+                 that sum up to {most:.1} at most to leave room for {least} of them"
+            );
+            let found = match wanted {
+                Some(bits) => format!("{bits} bits, {sum:.1}"),
+                None => format!("{sum:.1}"),
+            };
+            let hint = "`--fraction-bits N` with a smaller N makes room and loses precision";
+            self.reporter.error_with_hint("trees", &expected, found, hint)
+        })
+    }
+}
+
+/// What turns sums of leaf values into what the library shows.
+struct Scale {
+    subsample_size: u32,
+    metric: Metric,
+    normaliser: f64,
+}
+
+/// The first node from `place` on that can send 16-bit integers both ways, or the leaf.
+fn past_constant_splits(tree: &SourceTree, mut place: usize) -> usize {
+    while let SourceNode::Split { threshold, left, right, .. } = tree[place] {
+        let whole = threshold.floor();
+        if whole >= f64::from(i16::MAX) {
+            place = left as usize;
+        } else if whole < f64::from(i16::MIN) {
+            place = right as usize;
+        } else {
+            break;
+        }
+    }
+    place
+}
