@@ -260,6 +260,16 @@ fn a_tree_of_a_hundred_thousand_levels_is_read_without_recursion() {
 }
 
 #[test]
+fn a_hundred_thousand_trees_are_read_if_their_sum_fits() {
+    let trees = |leaf: &str| {
+        let tree = format!(r#"{{"0": {}}}"#, LEAF.replace("1.5", leaf));
+        isotree_document(&format!("[{}]", vec![tree; 100_000].join(",")))
+    };
+    assert_eq!(isotree::read(&trees("0.125"), None).unwrap().forest.n_trees(), 100_000);
+    refused(isotree::read, &trees("1.5"), &["trees", "150000.0", "--fraction-bits"]);
+}
+
+#[test]
 fn fraction_bits_are_as_many_as_the_sum_leaves_room_for_and_16_at_least() {
     let with_leaf = |value: &str, bits| {
         isotree::read(&isotree_stump("0.5").replace("2.5", value), bits)
@@ -328,8 +338,10 @@ fn wrong_fields_of_the_document_are_refused() {
     change(r#""ndim": 1"#, r#""penalize_range": true"#, &["penalize_range=False"]);
     refused_by_isotree("[]", &["trees", "one tree or more"]);
     refused_by_isotree("{}", &["document", "invalid type: map"]);
-    let none = isotree_document(&format!(r#"[{{"0": {LEAF}}}]"#)).replace(": 2, ", ": 0, ");
-    assert!(isotree::read(&none, None).unwrap_err().to_string().contains("number of features"));
+    for n in ["0", "100000"] {
+        let said = ["n_features", "expected 1 to", &format!("found {n}")];
+        change(r#""n_features": 2"#, &format!(r#""n_features": {n}"#), &said);
+    }
 }
 
 #[test]
