@@ -107,6 +107,7 @@ pub(crate) fn stump() -> Forest {
         left: vec![1, 0, 0],
         splits: Splits::Axis(splits.to_vec()),
         leaf_values: vec![0, 32, 16],
+        ranges: None,
     })
     .unwrap()
 }
@@ -195,14 +196,19 @@ pub(crate) fn naive_score(forest: &Forest, rows: &RowBuffer, event: usize) -> Sc
         if left == 0 {
             return parts.leaf_values[node];
         }
-        let right = match &parts.splits {
-            Splits::Axis(splits) => x(splits[node].feature) > splits[node].threshold,
+        let (value, threshold) = match &parts.splits {
+            Splits::Axis(splits) => {
+                (i64::from(x(splits[node].feature)), i64::from(splits[node].threshold))
+            }
             Splits::Extended(splits) => {
                 let product = |t: &Term| i64::from(t.weight) * i64::from(x(t.feature));
-                splits.terms_of(node).iter().map(product).sum::<i64>() > splits.thresholds[node]
+                (splits.terms_of(node).iter().map(product).sum(), splits.thresholds[node])
             }
         };
-        path(forest, root, root + left + usize::from(right), x)
+        let outside = parts.ranges.as_ref().is_some_and(|ranges| !ranges[node].contains(value));
+        let penalty = i32::from(outside) << parts.fraction_bits;
+        let right = value > threshold;
+        path(forest, root, root + left + usize::from(right), x) - penalty
     }
     let x = |feature: u16| rows.rows().column(usize::from(feature))[event];
     let of_tree = |tree| {

@@ -66,6 +66,7 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     let scorer = model.scorer();
     let (low, high) = scorer.range();
     let forest = model.describe();
+    let parts = model.forest().parts();
     writeln!(
         out,
         "model      isolation forest, {} trees, {} nodes ({} inner, {} leaves)",
@@ -86,7 +87,9 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     writeln!(out, "features   {} ({n} values, {unused} of them never looked at)", model.spec())?;
     writeln!(
         out,
-        "score      raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
+        "score      {}{}, raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
+        parts.metric.name(),
+        if parts.ranges.is_some() { " with range penalty" } else { "" },
         scorer.fraction_bits(),
         scorer.display(low),
         scorer.display(high)

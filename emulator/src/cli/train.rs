@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use scout40_models::file::{Provenance, TrainingInput};
 use scout40_models::forest::eif::EifSample;
+use scout40_models::forest::score::Metric;
 use scout40_models::forest::train::{ForestConfig, ForestSample};
+use scout40_models::forest::variant::{Gain, SplitRule, UNLIMITED_DEPTH, Variant};
 use scout40_models::{FeatureSpec, Forest, Model};
 use scout40_replay::event::Block;
 use scout40_replay::source::{Delivery, FileSource, Source};
@@ -37,7 +39,18 @@ enum Kind {
 Examples:
   scout40 train forest --input zb.s40 -o forest.model
   scout40 train forest --input zb.s40 --rows 0..800000 --trees 100 --sample-size 10000 -o deep.model
-  scout40 train forest --input zb.s40 --features 'met.pt, jet[0..4].(pt,eta)' -o small.model")]
+  scout40 train forest --input zb.s40 --features 'met.pt, jet[0..4].(pt,eta)' -o small.model
+  scout40 train forest --input zb.s40 --metric boxed_ratio --sample-size 10000 -o boxed.model
+  scout40 train forest --input zb.s40 --variant sciforest --trees 200 -o sciforest.model
+
+Settings of the variants, each of which its option overrides:
+  variant    trees  rows  depth      extension  metric          split
+  iforest      100   256  auto               0  depth           uniform
+  eif          100   256  auto               1  depth           uniform
+  sciforest    100   256  auto               1  depth           average-gain, 10 tries, penalty
+  fcf          200   256  unlimited          1  depth           pooled-gain, 1 try
+  rrcf         100   256  unlimited          0  depth           by-range
+  pidforest     10   100  10                 0  boxed_density2  histogram, 3 ranges within 10 %")]
 struct ForestArgs {
     /// Background stream to train on
     #[arg(long, value_name = "S.s40")]
@@ -45,18 +58,41 @@ struct ForestArgs {
     /// The model file to write
     #[arg(short, long, value_name = "M.model")]
     output: PathBuf,
+    /// Kind of forest: the settings below that are not given
+    #[arg(long, default_value = "iforest", value_parser = variant)]
+    variant: Variant,
     /// Number of trees
-    #[arg(long, default_value_t = 100)]
-    trees: usize,
+    #[arg(long)]
+    trees: Option<usize>,
     /// Rows per tree, drawn without replacement
-    #[arg(long, default_value_t = 256)]
-    sample_size: usize,
-    /// Most nodes above a leaf: a number, or `auto` = log2 of the sample size, rounded up
-    #[arg(long, default_value = "auto", value_parser = max_depth)]
-    max_depth: MaxDepth,
+    #[arg(long)]
+    sample_size: Option<usize>,
+    /// Most nodes above a leaf: a number, `auto` = log2 of the sample size, rounded up, or
+    /// `unlimited`
+    #[arg(long, value_parser = max_depth)]
+    max_depth: Option<MaxDepth>,
     /// Features in the normal of a split, less one: 0 = axis-parallel
-    #[arg(long, default_value_t = 0)]
-    extension_level: usize,
+    #[arg(long)]
+    extension_level: Option<usize>,
+    /// What leaves stand for: `depth`, `adj_depth`, `adj_density`, `density`, `boxed_ratio`,
+    /// `boxed_density2` or `boxed_density`
+    #[arg(long, value_parser = metric)]
+    metric: Option<Metric>,
+    /// How a node finds its split
+    #[arg(long)]
+    split: Option<SplitKind>,
+    /// Hyperplanes that a node tries, for splits by gain
+    #[arg(long, value_name = "N")]
+    tries: Option<usize>,
+    /// Most ranges that a node is cut into, for splits by histogram
+    #[arg(long, value_name = "N")]
+    max_buckets: Option<usize>,
+    /// How much worse than the best a histogram may be, for splits by histogram
+    #[arg(long)]
+    epsilon: Option<f64>,
+    /// Whether events far outside a node's rows are found stranger; for path lengths only
+    #[arg(long, value_name = "BOOL")]
+    penalize_range: Option<bool>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -66,9 +102,9 @@ struct ForestArgs {
     /// Rows of the stream to train on, such as `0..800000`; default: all
     #[arg(long, value_parser = parse::rows)]
     rows: Option<Range<u64>>,
-    /// Fractional bits of the score
-    #[arg(long, default_value_t = 4)]
-    fraction_bits: u32,
+    /// Fractional bits of the score; default: 4 for depth, 24 or what fits for boxed_ratio, else 10
+    #[arg(long)]
+    fraction_bits: Option<u32>,
     /// Who grows the trees
     #[arg(long, default_value = "scout40")]
     trainer: Trainer,
@@ -84,11 +120,101 @@ struct ForestArgs {
 struct MaxDepth(Option<u32>);
 
 fn max_depth(text: &str) -> Result<MaxDepth, String> {
-    if text == "auto" {
-        return Ok(MaxDepth(None));
+    match text {
+        "auto" => Ok(MaxDepth(None)),
+        "unlimited" => Ok(MaxDepth(Some(UNLIMITED_DEPTH))),
+        _ => match text.parse() {
+            Ok(depth) => Ok(MaxDepth(Some(depth))),
+            Err(_) => Err(format!("expected `auto`, `unlimited` or a number, found `{text}`")),
+        },
     }
-    let depth = text.parse().map_err(|_| format!("expected `auto` or a number, found `{text}`"))?;
-    Ok(MaxDepth(Some(depth)))
+}
+
+fn variant(text: &str) -> Result<Variant, String> {
+    Variant::from_name(text).ok_or_else(|| one_of(&Variant::ALL.map(Variant::name)))
+}
+
+fn metric(text: &str) -> Result<Metric, String> {
+    Metric::from_name(text).ok_or_else(|| one_of(&Metric::ALL.map(Metric::name)))
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("expected one of {}", names.join(", "))
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum SplitKind {
+    /// At random
+    Uniform,
+    /// A feature with a probability in proportion to its range
+    ByRange,
+    /// Where the mean standard deviation of both sides is least
+    AverageGain,
+    /// Where the variance within both sides is least
+    PooledGain,
+    /// Into several ranges that differ most in how sparse they are
+    Histogram,
+}
+
+/// The settings of the variant and what overrides them.
+fn config(args: &ForestArgs) -> Result<ForestConfig> {
+    let preset = args.variant.config();
+    let metric = args.metric.unwrap_or(preset.metric);
+    // A variant penalises ranges as far as its metric can.
+    let penalize_range = preset.penalize_range && metric.takes_range_penalty();
+    Ok(ForestConfig {
+        n_trees: args.trees.unwrap_or(preset.n_trees),
+        subsample_size: args.sample_size.unwrap_or(preset.subsample_size),
+        max_depth: args.max_depth.map_or(preset.max_depth, |depth| depth.0),
+        extension_level: args.extension_level.unwrap_or(preset.extension_level),
+        rng_seed: args.seed,
+        fraction_bits: args.fraction_bits,
+        metric,
+        rule: rule(args, preset.rule)?,
+        penalize_range: args.penalize_range.unwrap_or(penalize_range),
+    })
+}
+
+/// How nodes split, and an error for options that this way does not have.
+fn rule(args: &ForestArgs, preset: SplitRule) -> Result<SplitRule> {
+    let (mut tries, mut max_buckets, mut epsilon) = (10, 3, 0.1);
+    let kind = match preset {
+        SplitRule::Uniform => SplitKind::Uniform,
+        SplitRule::ByRange => SplitKind::ByRange,
+        SplitRule::Gain { criterion, tries: preset } => {
+            tries = preset;
+            match criterion {
+                Gain::Average => SplitKind::AverageGain,
+                Gain::Pooled => SplitKind::PooledGain,
+            }
+        }
+        SplitRule::Histogram { max_buckets: buckets, epsilon: tolerance } => {
+            (max_buckets, epsilon) = (buckets, tolerance);
+            SplitKind::Histogram
+        }
+    };
+    let kind = args.split.unwrap_or(kind);
+    let gains = matches!(kind, SplitKind::AverageGain | SplitKind::PooledGain);
+    let given = [
+        ("--tries", args.tries.is_some() && !gains, "average-gain or pooled-gain"),
+        ("--max-buckets", args.max_buckets.is_some() && kind != SplitKind::Histogram, "histogram"),
+        ("--epsilon", args.epsilon.is_some() && kind != SplitKind::Histogram, "histogram"),
+    ];
+    if let Some((option, _, split)) = given.into_iter().find(|&(_, useless, _)| useless) {
+        let text = format!("`{option}` only means something with `--split {split}`");
+        return Err(UsageError(text).into());
+    }
+    let tries = args.tries.unwrap_or(tries);
+    Ok(match kind {
+        SplitKind::Uniform => SplitRule::Uniform,
+        SplitKind::ByRange => SplitRule::ByRange,
+        SplitKind::AverageGain => SplitRule::Gain { criterion: Gain::Average, tries },
+        SplitKind::PooledGain => SplitRule::Gain { criterion: Gain::Pooled, tries },
+        SplitKind::Histogram => SplitRule::Histogram {
+            max_buckets: args.max_buckets.unwrap_or(max_buckets),
+            epsilon: args.epsilon.unwrap_or(epsilon),
+        },
+    })
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -118,20 +244,13 @@ pub fn run(args: TrainArgs) -> Result<()> {
         )
     })?;
     let rows = training_rows(&args, index.n_crossings)?;
-    let config = ForestConfig {
-        n_trees: args.trees,
-        subsample_size: args.sample_size,
-        max_depth: args.max_depth.0,
-        extension_level: args.extension_level,
-        rng_seed: args.seed,
-        fraction_bits: args.fraction_bits,
-    };
+    let config = config(&args)?;
     let n_rows = rows.end - rows.start;
     let forest = match args.trainer {
         Trainer::Scout40 => {
             let mut sample = ForestSample::draw(&config, &spec, n_rows)?;
             feed(&mut source, &spec, &rows, &mut |block| Ok(sample.collect(block)?))?;
-            let bar = progress_bar(args.trees as u64, "growing trees");
+            let bar = progress_bar(config.n_trees as u64, "growing trees");
             let forest = sample.grow(&|| bar.inc(1))?;
             bar.finish_and_clear();
             forest
@@ -148,7 +267,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
         first_row: rows.start,
         n_rows,
     };
-    write(&args, spec, forest, input)
+    write(&args, &config, spec, forest, input)
 }
 
 /// The rows that were asked for; an open end is that of the stream.
@@ -202,19 +321,54 @@ fn feed(
     Ok(())
 }
 
-fn write(args: &ForestArgs, spec: FeatureSpec, forest: Forest, input: TrainingInput) -> Result<()> {
-    let settings = [
+/// The settings as they are recorded: those that the kind of split has.
+fn settings(args: &ForestArgs, config: &ForestConfig) -> Vec<(String, String)> {
+    let depth = match config.max_depth {
+        None => "auto".to_owned(),
+        Some(UNLIMITED_DEPTH) => "unlimited".to_owned(),
+        Some(depth) => depth.to_string(),
+    };
+    let mut settings = vec![
         ("trainer", format!("{:?}", args.trainer)),
-        ("trees", args.trees.to_string()),
-        ("sample_size", args.sample_size.to_string()),
-        ("max_depth", args.max_depth.0.map_or("auto".into(), |depth| depth.to_string())),
-        ("extension_level", args.extension_level.to_string()),
-        ("fraction_bits", args.fraction_bits.to_string()),
+        ("variant", args.variant.name().to_owned()),
+        ("trees", config.n_trees.to_string()),
+        ("sample_size", config.subsample_size.to_string()),
+        ("max_depth", depth),
+        ("extension_level", config.extension_level.to_string()),
+        ("fraction_bits", config.bits().to_string()),
+        ("metric", config.metric.name().to_owned()),
     ];
+    match config.rule {
+        SplitRule::Uniform => settings.push(("split", "uniform".to_owned())),
+        SplitRule::ByRange => settings.push(("split", "by-range".to_owned())),
+        SplitRule::Gain { criterion, tries } => {
+            let name = match criterion {
+                Gain::Average => "average-gain",
+                Gain::Pooled => "pooled-gain",
+            };
+            settings.extend([("split", name.to_owned()), ("tries", tries.to_string())]);
+        }
+        SplitRule::Histogram { max_buckets, epsilon } => settings.extend([
+            ("split", "histogram".to_owned()),
+            ("max_buckets", max_buckets.to_string()),
+            ("epsilon", epsilon.to_string()),
+        ]),
+    }
+    settings.push(("penalize_range", config.penalize_range.to_string()));
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn write(
+    args: &ForestArgs,
+    config: &ForestConfig,
+    spec: FeatureSpec,
+    forest: Forest,
+    input: TrainingInput,
+) -> Result<()> {
     let n_rows = input.n_rows;
     let provenance = Provenance {
         tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
-        settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
+        settings: settings(args, config),
         rng_seed: args.seed,
         inputs: vec![input],
     };

@@ -25,6 +25,7 @@ use super::rng::TreeRng;
 use super::sample::RowSample;
 use super::score::Metric;
 use super::train::{ForestConfig, plant};
+use super::variant::SplitRule;
 use super::{ExtendedSplits, Forest, Splits, Term};
 use crate::error::{Error, Result};
 use crate::features::FeatureSpec;
@@ -54,6 +55,7 @@ impl EifSample {
     pub fn draw(config: &ForestConfig, spec: &FeatureSpec, n_rows: u64) -> Result<EifSample> {
         config.check(spec, n_rows)?;
         check_width(spec.len())?;
+        check_kind(config)?;
         if config.max_depth.is_some_and(|depth| depth > MAX_DEPTH) {
             let found = config.max_depth.unwrap_or_default();
             return Err(Error::setting("largest depth", format!("at most {MAX_DEPTH}"), found));
@@ -109,6 +111,20 @@ fn check_width(n_features: usize) -> Result<()> {
     }
 }
 
+fn check_kind(config: &ForestConfig) -> Result<()> {
+    let is_plain = config.metric == Metric::Depth
+        && config.rule == SplitRule::Uniform
+        && !config.penalize_range;
+    if is_plain {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "kind of a forest grown by extended-isolation-forest",
+        "depth scores, uniform splits and no range penalty (others: train without it)",
+        format!("{} scores, {:?} splits", config.metric.name(), config.rule),
+    ))
+}
+
 fn grow_json<const N: usize>(values: &[i16], options: ForestOptions) -> Result<String> {
     let forest = CrateForest::from_slice(&real_rows::<N>(values), &options)
         .map_err(|error| crate_error("growing", error))?;
@@ -162,7 +178,7 @@ fn take_over(
 ) -> Result<Forest> {
     let forest: JsonForest =
         serde_json::from_str(json).map_err(|error| crate_error("reading its trees", error))?;
-    let trees = forest.trees.iter().map(|tree| flatten(&tree.root, config.fraction_bits));
+    let trees = forest.trees.iter().map(|tree| flatten(&tree.root, config.bits()));
     let trees = trees.collect::<Result<_>>()?;
     plant(config, n_features, rows_per_tree, forest.avg_path_length_c, trees)
 }
@@ -191,7 +207,7 @@ fn flatten(root: &JsonNode, fraction_bits: u32) -> Result<Tree> {
             }
         }
     }
-    Ok(Tree { left, splits: Splits::Extended(splits), leaf_values })
+    Ok(Tree { left, splits: Splits::Extended(splits), leaf_values, ranges: None })
 }
 
 fn quantise(inner: &JsonInner) -> Result<(Vec<Term>, i64)> {
@@ -236,7 +252,7 @@ mod tests {
     }
 
     fn config(extension_level: usize) -> ForestConfig {
-        ForestConfig { extension_level, fraction_bits: 16, ..ForestConfig::default() }
+        ForestConfig { extension_level, fraction_bits: Some(16), ..ForestConfig::default() }
     }
 
     fn crate_sample(config: &ForestConfig, block: &Block) -> EifSample {
@@ -364,6 +380,8 @@ mod tests {
         assert!(refuse(&config(0), "met.pt").contains("expected 57 or 99"));
         let deep = ForestConfig { max_depth: Some(49), ..config(0) };
         assert!(refuse(&deep, "l1-57").contains("at most 48, found 49"));
+        let dense = ForestConfig { metric: Metric::Density, ..config(0) };
+        assert!(refuse(&dense, "l1-57").contains("found density scores"));
         let wide = FeatureSpec::parse("thesis-99").unwrap();
         let block = l1_block(300, 2);
         let small = ForestConfig { n_trees: 5, max_depth: Some(48), ..config(98) };

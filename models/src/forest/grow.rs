@@ -1,37 +1,62 @@
-//! Growing one tree from its rows.
+//! Growing one tree from its rows: which nodes it has, and how they split.
 //!
 //! Breadth first: a queue of nodes, each with its range of the tree's rows, which a split
 //! partitions in place. A node becomes a leaf if it has one row, if all its rows are equal, or at
 //! the largest depth. Axis-parallel splits take a feature that varies in the node, each with the
-//! same probability, and an integer threshold uniform in min..=max − 1, so that both sides get
-//! rows. Extended splits take a hyperplane through a random point of the node's bounding box.
+//! same probability or in proportion to its range, and an integer threshold uniform in
+//! min..=max − 1, so that both sides get rows. Extended splits take a hyperplane through a random
+//! point of the node's bounding box. Splits that are looked for are found in [`super::gain`],
+//! splits into several ranges in [`super::histogram`]; what leaves are worth is up to
+//! [`super::leaf`].
 //!
 //! **Source**: Liu, Ting, Zhou, ICDM 2008, algorithm 2; Hariri, Carrasco Kind, Brunner, IEEE
-//! TKDE 33 (2021) 1479, algorithm 2. Differences are that features which do not vary are not
-//! split on, and that hyperplanes with all rows on one side are drawn again.
+//! TKDE 33 (2021) 1479, algorithm 2; Guha, Mishra, Roy, Schrijvers, ICML 2016, definition 1, for
+//! choosing features by range. Differences are that features which do not vary are not split on,
+//! and that hyperplanes with all rows on one side are drawn again.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
+use super::histogram;
 use super::rng::TreeRng;
-use super::score::Metric;
-use super::{AxisSplit, ExtendedSplits, Splits, Term};
+use super::variant::SplitRule;
+use super::{AxisSplit, ExtendedSplits, SplitRange, Splits, Term};
 
 /// Largest magnitude of a component of a normal.
 const MAX_WEIGHT: i64 = 2047;
 /// Hyperplanes tried before a node is split by one feature instead.
 const MAX_TRIES: usize = 32;
 
-/// What all trees of a forest have in common.
-#[derive(Clone, Debug)]
-pub(super) struct Grower<'a> {
+/// Rows of features, and where one of them is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table<'a> {
     /// **Shape**: `(rows, n_features)`, row-major.
     pub values: &'a [i16],
     pub n_features: usize,
+}
+
+/// How trees are grown: what all of a forest have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Grower<'a> {
+    pub table: Table<'a>,
     pub max_depth: u32,
     pub extension_level: usize,
-    pub fraction_bits: u32,
-    /// c(k) by number of rows k.
-    pub path_lengths: &'a [f64],
+    pub rule: SplitRule,
+    /// The box of all rows, for trees that split into several ranges: lower and upper ends by
+    /// feature, doubled.
+    pub cube: &'a [(i32, i32)],
+}
+
+/// The nodes of a tree without what its leaves are worth.
+#[derive(Clone, Debug)]
+pub(super) struct Structure {
+    /// As in [`ForestParts`](super::ForestParts).
+    pub left: Vec<u32>,
+    /// As in [`ForestParts`](super::ForestParts).
+    pub splits: Splits,
+    /// Which of the tree's rows, in the order that growing left them in, each node has.
+    pub rows: Vec<Range<usize>>,
+    n_inner: u32,
 }
 
 /// A tree: the arrays of [`ForestParts`](super::ForestParts) for its nodes only.
@@ -40,86 +65,31 @@ pub(super) struct Tree {
     pub left: Vec<u32>,
     pub splits: Splits,
     pub leaf_values: Vec<i32>,
+    pub ranges: Option<Vec<SplitRange>>,
 }
 
 /// How one node splits.
-enum Split {
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Split {
     Axis(AxisSplit),
     Extended { terms: Vec<Term>, threshold: i64 },
 }
 
 /// Smallest and largest value of every feature in a node, and which features vary.
-#[derive(Default)]
-struct Extremes {
-    min: Vec<i16>,
-    max: Vec<i16>,
-    varying: Vec<u16>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extremes {
+    pub min: Vec<i16>,
+    pub max: Vec<i16>,
+    pub varying: Vec<u16>,
 }
 
-impl Grower<'_> {
-    /// Grows a tree from the rows with these numbers, and leaves them in another order.
-    pub(super) fn grow(&self, rng: &mut TreeRng, rows: &mut [u32]) -> Tree {
-        let splits = if self.extension_level == 0 {
-            Splits::Axis(Vec::new())
-        } else {
-            Splits::Extended(ExtendedSplits::default())
-        };
-        let mut tree = Tree { left: Vec::new(), splits, leaf_values: Vec::new() };
-        let mut extremes = Extremes::default();
-        let mut queue = VecDeque::from([(0..rows.len(), 0)]);
-        let mut next_child = 1;
-        while let Some((range, depth)) = queue.pop_front() {
-            let rows = &mut rows[range.clone()];
-            let split = if rows.len() > 1 && depth < self.max_depth {
-                self.split(rng, rows, &mut extremes)
-            } else {
-                None
-            };
-            if let Some(split) = &split {
-                tree.left.push(next_child);
-                tree.leaf_values.push(0);
-                next_child += 2;
-                let middle = range.start + self.partition(rows, split);
-                queue.extend([(range.start..middle, depth + 1), (middle..range.end, depth + 1)]);
-            } else {
-                let path_length = f64::from(depth) + self.path_lengths[rows.len()];
-                tree.left.push(0);
-                tree.leaf_values.push(Metric::Depth.leaf_value(path_length, self.fraction_bits));
-            }
-            tree.splits.push(split);
-        }
-        tree
-    }
-
-    fn row(&self, row: u32) -> &[i16] {
+impl<'a> Table<'a> {
+    pub(super) fn row(self, row: u32) -> &'a [i16] {
         &self.values[row as usize * self.n_features..][..self.n_features]
     }
 
-    fn split(&self, rng: &mut TreeRng, rows: &[u32], extremes: &mut Extremes) -> Option<Split> {
-        self.measure(rows, extremes);
-        if extremes.varying.is_empty() {
-            return None;
-        }
-        if self.extension_level > 0 {
-            for _ in 0..MAX_TRIES {
-                let (terms, threshold) = self.hyperplane(rng, extremes);
-                if self.separates(rows, &terms, threshold) {
-                    return Some(Split::Extended { terms, threshold });
-                }
-            }
-        }
-        let feature = extremes.varying[rng.below(extremes.varying.len() as u64) as usize];
-        let (min, max) = (extremes.min[usize::from(feature)], extremes.max[usize::from(feature)]);
-        let threshold = rng.within(min, max - 1);
-        Some(if self.extension_level == 0 {
-            Split::Axis(AxisSplit { feature, threshold })
-        } else {
-            let terms = vec![Term { feature, weight: 1 }];
-            Split::Extended { terms, threshold: i64::from(threshold) }
-        })
-    }
-
-    fn measure(&self, rows: &[u32], extremes: &mut Extremes) {
+    /// Smallest and largest values of these rows.
+    pub(super) fn measure(self, rows: &[u32], extremes: &mut Extremes) {
         let Extremes { min, max, varying } = extremes;
         for bounds in [&mut *min, &mut *max] {
             bounds.clear();
@@ -138,17 +108,115 @@ impl Grower<'_> {
         }));
     }
 
+    /// Moves the rows that go left before those that go right; says how many go left.
+    pub(super) fn partition(self, rows: &mut [u32], split: &Split) -> usize {
+        let mut n_left = 0;
+        for at in 0..rows.len() {
+            if !split.is_right(self.row(rows[at])) {
+                rows.swap(n_left, at);
+                n_left += 1;
+            }
+        }
+        n_left
+    }
+}
+
+impl Split {
+    /// A split by one feature in the form that a forest of this extension level takes.
+    fn by_feature(feature: u16, threshold: i16, extension_level: usize) -> Split {
+        if extension_level == 0 {
+            Split::Axis(AxisSplit { feature, threshold })
+        } else {
+            let terms = vec![Term { feature, weight: 1 }];
+            Split::Extended { terms, threshold: i64::from(threshold) }
+        }
+    }
+
+    fn is_right(&self, row: &[i16]) -> bool {
+        match self {
+            Split::Axis(split) => row[usize::from(split.feature)] > split.threshold,
+            Split::Extended { terms, threshold } => weighted_sum(row, terms) > *threshold,
+        }
+    }
+}
+
+impl Structure {
+    pub(super) fn new(extended: bool) -> Structure {
+        let splits = if extended {
+            Splits::Extended(ExtendedSplits::default())
+        } else {
+            Splits::Axis(Vec::new())
+        };
+        Structure { left: Vec::new(), splits, rows: Vec::new(), n_inner: 0 }
+    }
+
+    /// Appends the next node breadth first: a leaf if it does not split.
+    pub(super) fn push(&mut self, rows: Range<usize>, split: Option<Split>) {
+        self.left.push(if split.is_some() { 2 * self.n_inner + 1 } else { 0 });
+        self.n_inner += u32::from(split.is_some());
+        self.rows.push(rows);
+        self.splits.push(split);
+    }
+}
+
+impl Grower<'_> {
+    /// Grows a tree from the rows with these numbers, and leaves them in another order.
+    pub(super) fn grow(&self, rng: &mut TreeRng, rows: &mut [u32]) -> Structure {
+        if let SplitRule::Histogram { max_buckets, epsilon } = self.rule {
+            let rule = histogram::Rule { max_buckets, epsilon, max_depth: self.max_depth };
+            return histogram::grow(self.table, self.cube, rule, rng, rows);
+        }
+        let mut structure = Structure::new(self.extension_level > 0);
+        let mut extremes = Extremes::default();
+        let mut queue = VecDeque::from([(0..rows.len(), 0)]);
+        while let Some((range, depth)) = queue.pop_front() {
+            let rows = &mut rows[range.clone()];
+            let split = if rows.len() > 1 && depth < self.max_depth {
+                self.split(rng, rows, &mut extremes)
+            } else {
+                None
+            };
+            if let Some(split) = &split {
+                let middle = range.start + self.table.partition(rows, split);
+                queue.extend([(range.start..middle, depth + 1), (middle..range.end, depth + 1)]);
+            }
+            structure.push(range, split);
+        }
+        structure
+    }
+
+    fn split(&self, rng: &mut TreeRng, rows: &[u32], extremes: &mut Extremes) -> Option<Split> {
+        self.table.measure(rows, extremes);
+        if extremes.varying.is_empty() {
+            return None;
+        }
+        let feature = match self.rule {
+            SplitRule::Gain { criterion, tries } => {
+                return self.best_split(criterion, tries, rng, rows, extremes);
+            }
+            SplitRule::ByRange => draw_by_range(rng, extremes),
+            SplitRule::Uniform | SplitRule::Histogram { .. } => {
+                for _ in 0..if self.extension_level > 0 { MAX_TRIES } else { 0 } {
+                    let (terms, threshold) = self.hyperplane(rng, extremes);
+                    if self.separates(rows, &terms, threshold) {
+                        return Some(Split::Extended { terms, threshold });
+                    }
+                }
+                extremes.varying[rng.below(extremes.varying.len() as u64) as usize]
+            }
+        };
+        let (min, max) = (extremes.min[usize::from(feature)], extremes.max[usize::from(feature)]);
+        let threshold = rng.within(min, max - 1);
+        Some(Split::by_feature(feature, threshold, self.extension_level))
+    }
+
     /// A hyperplane with `extension_level + 1` components, of features that vary as far as there
     /// are enough, through a point of the bounding box.
     fn hyperplane(&self, rng: &mut TreeRng, extremes: &Extremes) -> (Vec<Term>, i64) {
         let n = self.extension_level + 1;
-        let pick = |rng: &mut TreeRng, from: &[u16], n: usize| -> Vec<u16> {
-            let places = rng.sample(from.len() as u64, n.min(from.len()) as u64);
-            places.into_iter().map(|place| from[place as usize]).collect()
-        };
         let mut features = pick(rng, &extremes.varying, n);
         if features.len() < n {
-            let constant: Vec<u16> = (0..self.n_features as u16)
+            let constant: Vec<u16> = (0..self.table.n_features as u16)
                 .filter(|f| extremes.varying.binary_search(f).is_err())
                 .collect();
             let more = pick(rng, &constant, n - features.len());
@@ -174,30 +242,35 @@ impl Grower<'_> {
     }
 
     fn separates(&self, rows: &[u32], terms: &[Term], threshold: i64) -> bool {
-        let is_right = |&row: &u32| weighted_sum(self.row(row), terms) > threshold;
+        let is_right = |&row: &u32| weighted_sum(self.table.row(row), terms) > threshold;
         let first = is_right(&rows[0]);
         rows[1..].iter().any(|row| is_right(row) != first)
     }
-
-    /// Moves the rows that go left before those that go right; says how many go left.
-    fn partition(&self, rows: &mut [u32], split: &Split) -> usize {
-        let mut n_left = 0;
-        for at in 0..rows.len() {
-            let row = self.row(rows[at]);
-            let is_right = match split {
-                Split::Axis(split) => row[usize::from(split.feature)] > split.threshold,
-                Split::Extended { terms, threshold } => weighted_sum(row, terms) > *threshold,
-            };
-            if !is_right {
-                rows.swap(n_left, at);
-                n_left += 1;
-            }
-        }
-        n_left
-    }
 }
 
-fn weighted_sum(row: &[i16], terms: &[Term]) -> i64 {
+/// A feature that varies, with a probability in proportion to its range.
+fn draw_by_range(rng: &mut TreeRng, extremes: &Extremes) -> u16 {
+    let range = |f: u16| {
+        let f = usize::from(f);
+        (i32::from(extremes.max[f]) - i32::from(extremes.min[f])) as u64
+    };
+    let mut left = rng.below(extremes.varying.iter().map(|&f| range(f)).sum());
+    for &feature in &extremes.varying {
+        if left < range(feature) {
+            return feature;
+        }
+        left -= range(feature);
+    }
+    unreachable!("the number is below the sum of the ranges")
+}
+
+/// `n` of the features that vary, ascending; all if there are fewer.
+pub(super) fn pick(rng: &mut TreeRng, from: &[u16], n: usize) -> Vec<u16> {
+    let places = rng.sample(from.len() as u64, n.min(from.len()) as u64);
+    places.into_iter().map(|place| from[place as usize]).collect()
+}
+
+pub(super) fn weighted_sum(row: &[i16], terms: &[Term]) -> i64 {
     let product = |t: &Term| i64::from(t.weight) * i64::from(row[usize::from(t.feature)]);
     terms.iter().map(product).sum()
 }
@@ -249,15 +322,14 @@ mod tests {
     fn the_largest_component_of_a_normal_is_2047_and_none_is_zero() {
         let values = [0i16, 0, 0, 5, -9, 7, 7, 7, i16::MIN, i16::MAX, 3, 3];
         let grower = Grower {
-            values: &values,
-            n_features: 6,
+            table: Table { values: &values, n_features: 6 },
             max_depth: 9,
             extension_level: 4,
-            fraction_bits: 4,
-            path_lengths: &[0.0; 3],
+            rule: SplitRule::Uniform,
+            cube: &[],
         };
         let mut extremes = Extremes::default();
-        grower.measure(&[0, 1], &mut extremes);
+        grower.table.measure(&[0, 1], &mut extremes);
         assert_eq!(extremes.varying, [0, 1, 2, 3, 4, 5]);
         let mut rng = TreeRng::of_tree(1, 1);
         for _ in 0..1000 {

@@ -10,6 +10,9 @@
 //! score           −Σ over trees of the value of the leaf reached   (i32)
 //! ```
 //!
+//! A forest may also penalise strangers on their way: each node whose compared value lies outside
+//! the node's range adds one to the score, as a path shorter by one would.
+//!
 //! The nodes of all trees lie in flat arrays, tree after tree, each tree breadth first with the
 //! two children of a node side by side: the left child of the k-th inner node of a tree is its
 //! node 2k + 1. So the arrays have one form per tree, every node but a root has exactly one
@@ -21,9 +24,15 @@
 #[cfg(feature = "train")]
 pub mod eif;
 #[cfg(feature = "train")]
+mod gain;
+#[cfg(feature = "train")]
 mod grow;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "train")]
+mod histogram;
+#[cfg(feature = "train")]
+mod leaf;
 #[cfg(feature = "train")]
 mod rng;
 #[cfg(feature = "train")]
@@ -31,6 +40,8 @@ mod sample;
 pub mod score;
 #[cfg(feature = "train")]
 pub mod train;
+#[cfg(feature = "train")]
+pub mod variant;
 pub mod walk;
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -89,6 +100,24 @@ pub enum Splits {
     Extended(ExtendedSplits),
 }
 
+/// Where the value that a node compares with its threshold may lie without a penalty, both ends
+/// included. Leaves have 0 to 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct SplitRange {
+    /// Smallest value.
+    pub low: i64,
+    /// Largest value.
+    pub high: i64,
+}
+
+impl SplitRange {
+    /// Whether a value lies in the range.
+    #[must_use]
+    pub fn contains(self, value: i64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
 /// The parts of a forest before they are checked: what [`Forest::new`] takes.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 pub struct ForestParts {
@@ -111,6 +140,11 @@ pub struct ForestParts {
     pub splits: Splits,
     /// What a leaf stands for, in fixed point ([`Metric::leaf_value`]); 0 for inner nodes.
     pub leaf_values: Vec<i32>,
+    /// Outside of which range of compared values a node adds one, in fixed point, to the score;
+    /// only where leaves are path lengths. **Shape**: one per node.
+    ///
+    /// **Source**: isotree, documentation of `penalize_range`.
+    pub ranges: Option<Vec<SplitRange>>,
 }
 
 /// A valid isolation forest.
@@ -188,13 +222,7 @@ impl Forest {
     /// If there is no such tree.
     #[must_use]
     pub fn depths(&self, tree: usize) -> Vec<u32> {
-        let left = &self.parts.left[self.tree(tree)];
-        let mut depths = vec![0; left.len()];
-        for (node, &child) in left.iter().enumerate().filter(|&(_, &child)| child != 0) {
-            let depth = depths[node] + 1;
-            depths[child as usize..][..2].fill(depth);
-        }
-        depths
+        tree_depths(&self.parts, tree)
     }
 
     /// What it looks like.
@@ -243,6 +271,16 @@ fn tree_range(parts: &ForestParts, tree: usize) -> std::ops::Range<usize> {
     begin..parts.tree_ends[tree] as usize
 }
 
+fn tree_depths(parts: &ForestParts, tree: usize) -> Vec<u32> {
+    let left = &parts.left[tree_range(parts, tree)];
+    let mut depths = vec![0; left.len()];
+    for (node, &child) in left.iter().enumerate().filter(|&(_, &child)| child != 0) {
+        let depth = depths[node] + 1;
+        depths[child as usize..][..2].fill(depth);
+    }
+    depths
+}
+
 fn check_numbers(parts: &ForestParts) -> Result<()> {
     let check = |holds, what, expected: String, found: String| {
         if holds { Ok(()) } else { Err(Error::forest(what, expected, found)) }
@@ -264,6 +302,12 @@ fn check_numbers(parts: &ForestParts) -> Result<()> {
         "normaliser",
         "a positive number".to_owned(),
         parts.normaliser.to_string(),
+    )?;
+    check(
+        parts.ranges.is_none() || parts.metric.takes_range_penalty(),
+        "metric with a range penalty",
+        "depth or adj_depth".to_owned(),
+        parts.metric.name().to_owned(),
     )
 }
 
@@ -274,6 +318,7 @@ fn check_lengths(parts: &ForestParts) -> Result<()> {
     };
     let ascending = |ends: &[u32]| ends.windows(2).all(|pair| pair[0] <= pair[1]);
     check("number of leaf values", parts.leaf_values.len())?;
+    check("number of ranges", parts.ranges.as_ref().map_or(n_nodes, Vec::len))?;
     check("end of the last tree", parts.tree_ends.last().map_or(usize::MAX, |&end| end as usize))?;
     if !ascending(&parts.tree_ends) {
         return Err(Error::forest("ends of trees", "ascending numbers", "a smaller one"));
@@ -352,23 +397,37 @@ fn check_node(parts: &ForestParts, place: usize, is_leaf: bool) -> std::result::
             terms.is_empty() && splits.thresholds[place] == 0
         }
     };
+    if let Some(ranges) = &parts.ranges {
+        let range = ranges[place];
+        if is_leaf && range != SplitRange::default() {
+            return Err("expected no range in a leaf, found one".to_owned());
+        }
+        if range.low > range.high {
+            return Err(format!("expected a range, found {} to {}", range.low, range.high));
+        }
+    }
     if is_leaf && !blank {
         return Err("expected no split in a leaf, found one".to_owned());
     }
     Ok(())
 }
 
-/// Bounds of the score: the sums over trees of the largest and the smallest leaf, negated.
+/// Bounds of the score: the sums over trees of the largest and the smallest leaf, negated; the
+/// smallest less a penalty from every node above it.
 fn score_range(parts: &ForestParts) -> Result<(Score, Score)> {
+    let penalty = parts.ranges.as_ref().map_or(0, |_| 1i64 << parts.fraction_bits);
     let (mut least, mut most) = (0i64, 0i64);
     for tree in 0..parts.tree_ends.len() {
+        let depths = tree_depths(parts, tree);
         let leaves = || {
             tree_range(parts, tree)
-                .filter(|&node| parts.left[node] == 0)
-                .map(|node| i64::from(parts.leaf_values[node]))
+                .zip(&depths)
+                .filter(|&(node, _)| parts.left[node] == 0)
+                .map(|(node, &depth)| (i64::from(parts.leaf_values[node]), i64::from(depth)))
         };
-        least += leaves().min().expect("every tree has a leaf");
-        most += leaves().max().expect("every tree has a leaf");
+        let penalised = leaves().map(|(value, depth)| value - penalty * depth);
+        least += penalised.min().expect("every tree has a leaf");
+        most += leaves().map(|(value, _)| value).max().expect("every tree has a leaf");
     }
     // One below the largest i32, so that a threshold above every score can be written down.
     let limit = i64::from(i32::MAX) - 1;

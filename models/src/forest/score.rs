@@ -24,7 +24,8 @@
 //!
 //! **Source**: Liu, Ting, Zhou, "Isolation Forest", ICDM 2008, equations 1 and 2, for depth; the
 //! harmonic number is summed exactly, where the paper takes ln(k) + 0.5772. The others are those
-//! of isotree 0.6.1, documentation of `scoring_metric` and `src/utils.hpp`.
+//! of Cortes, "Isolation forests: looking beyond tree depth", arXiv:2111.11639, as isotree 0.6.1
+//! has them: documentation of `scoring_metric`, `src/utils.hpp`, `src/predict.hpp`.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -109,6 +110,13 @@ impl Metric {
     #[must_use]
     pub fn is_normalised(self) -> bool {
         matches!(self, Metric::Depth | Metric::AdjDepth | Metric::AdjDensity)
+    }
+
+    /// Whether leaves are path lengths, from which a forest may subtract one for each node whose
+    /// [range](super::ForestParts::ranges) does not hold the event.
+    #[must_use]
+    pub fn takes_range_penalty(self) -> bool {
+        matches!(self, Metric::Depth | Metric::AdjDepth)
     }
 
     /// Fractional bits that suit the values of its leaves: 4 for path lengths, which are integers

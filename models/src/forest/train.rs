@@ -5,35 +5,54 @@
 //! [`ForestSample::grow`] grows the trees in parallel. The forest depends on the settings and the
 //! rows only, not on threads, block boundaries or the machine.
 //!
-//! With `extension_level` 0 the forest is axis-parallel, above it is extended. Training knows
-//! nothing about labels, and chooses no settings by itself except the depth.
+//! With `extension_level` 0 the forest is axis-parallel, above it is extended; how nodes split is
+//! up to the [`SplitRule`], what leaves are worth to the [`Metric`], neither of which changes what
+//! the other does. Training knows nothing about labels, and chooses no settings by itself except
+//! the depth and the fractional bits.
 
 use rayon::prelude::*;
 use scout40_replay::event::Block;
 
-use super::grow::{Grower, Tree};
+use super::grow::{Grower, Table, Tree};
+use super::leaf::{LeafRule, Pool};
 use super::rng::TreeRng;
 use super::sample::RowSample;
 use super::score::{MAX_FRACTION_BITS, Metric, average_path_length, average_path_lengths};
-use super::{ExtendedSplits, Forest, ForestParts, Splits};
+use super::variant::SplitRule;
+use super::{ExtendedSplits, Forest, ForestParts, Splits, histogram};
 use crate::error::{Error, Result};
 use crate::features::FeatureSpec;
 
+/// Most hyperplanes that a node may try, and most ranges that it may be cut into.
+const MAX_CHOICE: u64 = 1000;
+/// Rows with which densities are counted in forests that cut into several ranges: what the
+/// original program takes at its depth of 10.
+const POOL_ROWS: u64 = 2000;
+/// The random stream from which those rows are drawn: that of no tree.
+const POOL_STREAM: u64 = u64::MAX;
+
 /// Settings of the training. The defaults are those of the original publication.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ForestConfig {
     /// Number of trees.
     pub n_trees: usize,
     /// Rows per tree, ψ, drawn without replacement; all rows if there are fewer.
     pub subsample_size: usize,
-    /// Most nodes above a leaf; `None` = ⌈log2 ψ⌉.
+    /// Most nodes above a leaf; `None` = ⌈log2 ψ⌉. Where nodes are cut into several ranges, such a
+    /// cut counts once.
     pub max_depth: Option<u32>,
     /// Features in the normal of a split, less one: 0 = axis-parallel.
     pub extension_level: usize,
     /// Seed of every random choice.
     pub rng_seed: u64,
-    /// Fractional bits of the score.
-    pub fraction_bits: u32,
+    /// Fractional bits of the score; `None` = what suits the metric.
+    pub fraction_bits: Option<u32>,
+    /// What leaves stand for.
+    pub metric: Metric,
+    /// How a node finds its split.
+    pub rule: SplitRule,
+    /// Whether events far outside a node's rows are found stranger; for path lengths only.
+    pub penalize_range: bool,
 }
 
 impl Default for ForestConfig {
@@ -44,7 +63,10 @@ impl Default for ForestConfig {
             max_depth: None,
             extension_level: 0,
             rng_seed: 1,
-            fraction_bits: 4,
+            fraction_bits: None,
+            metric: Metric::Depth,
+            rule: SplitRule::Uniform,
+            penalize_range: false,
         }
     }
 }
@@ -71,9 +93,56 @@ impl ForestConfig {
         let level = self.extension_level as u64;
         let expected = format!("less than the number of features, {}", spec.len());
         check(self.extension_level < spec.len(), "extension level", expected, level)?;
-        let bits = self.fraction_bits;
+        let bits = self.bits();
         let expected = format!("at most {MAX_FRACTION_BITS}");
-        check(bits <= MAX_FRACTION_BITS, "fractional bits", expected, bits.into())
+        check(bits <= MAX_FRACTION_BITS, "fractional bits", expected, bits.into())?;
+        self.check_rule()
+    }
+
+    fn check_rule(&self) -> Result<()> {
+        let check_choice = |setting, least: u64, found: usize| {
+            if (least..=MAX_CHOICE).contains(&(found as u64)) {
+                Ok(())
+            } else {
+                Err(Error::setting(setting, format!("{least} to {MAX_CHOICE}"), found))
+            }
+        };
+        let takes_extension = match self.rule {
+            SplitRule::Uniform => true,
+            SplitRule::Gain { tries, .. } => {
+                check_choice("hyperplanes to try", 1, tries)?;
+                true
+            }
+            SplitRule::ByRange => false,
+            SplitRule::Histogram { max_buckets, epsilon } => {
+                check_choice("largest number of ranges of a cut", 2, max_buckets)?;
+                // Not a number is no such number either.
+                if !(0.0..=1e6).contains(&epsilon) {
+                    let expected = "a number from 0 to 1000000";
+                    return Err(Error::setting("tolerance of histograms", expected, epsilon));
+                }
+                false
+            }
+        };
+        if !takes_extension && self.extension_level > 0 {
+            let setting = "extension level of splits by range or into ranges";
+            return Err(Error::setting(setting, "0", self.extension_level));
+        }
+        if self.penalize_range && !self.metric.takes_range_penalty() {
+            let expected = "depth or adj_depth";
+            return Err(Error::setting(
+                "metric with a range penalty",
+                expected,
+                self.metric.name(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fractional bits of the score.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        self.fraction_bits.unwrap_or(self.metric.default_fraction_bits(self.n_trees))
     }
 
     /// Rows that each tree gets of so many.
@@ -101,6 +170,9 @@ pub struct ForestSample {
     n_features: usize,
     rows: RowSample,
     trees: Vec<TreeSample>,
+    /// Numbers among the collected rows of those with which densities are counted, if these are
+    /// other ones than the tree's own.
+    pool: Option<Vec<u32>>,
 }
 
 impl ForestSample {
@@ -117,7 +189,11 @@ impl ForestSample {
             let rows = rng.sample(n_rows, k);
             drawn.push((rng, rows));
         }
-        let mut wanted: Vec<u64> = drawn.iter().flat_map(|(_, rows)| rows).copied().collect();
+        let pool = matches!(config.rule, SplitRule::Histogram { .. }).then(|| {
+            TreeRng::of_tree(config.rng_seed, POOL_STREAM).sample(n_rows, n_rows.min(POOL_ROWS))
+        });
+        let of_trees = drawn.iter().flat_map(|(_, rows)| rows);
+        let mut wanted: Vec<u64> = of_trees.chain(pool.iter().flatten()).copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
         let sample = RowSample::new(spec, n_rows, wanted);
@@ -126,7 +202,9 @@ impl ForestSample {
             rows: rows.into_iter().map(|row| sample.index_of(row)).collect(),
         });
         let trees = trees.collect();
-        Ok(ForestSample { config: config.clone(), n_features: spec.len(), rows: sample, trees })
+        let pool = pool.map(|rows| rows.into_iter().map(|row| sample.index_of(row)).collect());
+        let (config, n_features) = (config.clone(), spec.len());
+        Ok(ForestSample { config, n_features, rows: sample, trees, pool })
     }
 
     /// Keeps what is needed of the next block; blocks come in the order of the stream.
@@ -148,22 +226,37 @@ impl ForestSample {
         let values = self.rows.values()?;
         let n_rows = self.trees[0].rows.len();
         let path_lengths = average_path_lengths(n_rows);
+        let table = Table { values, n_features: self.n_features };
+        let cube = self.pool.as_ref().map_or(Vec::new(), |_| histogram::cube(table));
         let grower = Grower {
-            values,
-            n_features: self.n_features,
+            table,
             max_depth: self.config.depth_for(n_rows),
             extension_level: self.config.extension_level,
-            fraction_bits: self.config.fraction_bits,
+            rule: self.config.rule,
+            cube: &cube,
+        };
+        let leaf_rule = LeafRule {
+            table,
+            metric: self.config.metric,
+            fraction_bits: self.config.bits(),
+            n_trees: self.config.n_trees,
             path_lengths: &path_lengths,
+            penalize_range: self.config.penalize_range,
+            pool: self.pool.as_ref().map(|rows| Pool { rows, cube: &cube }),
         };
         let grow = |sample: &TreeSample| {
             let TreeSample { mut rng, mut rows } = sample.clone();
-            let tree = grower.grow(&mut rng, &mut rows);
+            let structure = grower.grow(&mut rng, &mut rows);
+            let tree = leaf_rule.tree(structure, &rows);
             on_tree_done();
             tree
         };
         let trees: Vec<Tree> = self.trees.par_iter().map(grow).collect();
-        let normaliser = average_path_length(n_rows as u64);
+        let normaliser = if self.config.metric.is_normalised() {
+            average_path_length(n_rows as u64)
+        } else {
+            1.0
+        };
         plant(&self.config, self.n_features, n_rows, normaliser, trees)
     }
 }
@@ -178,10 +271,13 @@ pub(super) fn plant(
 ) -> Result<Forest> {
     let (mut axis, mut extended) = (Vec::new(), ExtendedSplits::default());
     let (mut tree_ends, mut left, mut leaf_values) = (Vec::new(), Vec::new(), Vec::new());
-    let mut is_axis = true;
+    let (mut is_axis, mut ranges) = (true, None);
     for tree in trees {
         left.extend(tree.left);
         leaf_values.extend(tree.leaf_values);
+        if let Some(of_tree) = tree.ranges {
+            ranges.get_or_insert_with(Vec::new).extend(of_tree);
+        }
         tree_ends.push(left.len() as u32);
         match tree.splits {
             Splits::Axis(splits) => axis.extend(splits),
@@ -196,14 +292,15 @@ pub(super) fn plant(
     }
     Forest::new(ForestParts {
         n_features: n_features as u32,
-        fraction_bits: config.fraction_bits,
+        fraction_bits: config.bits(),
         subsample_size: rows_per_tree as u32,
-        metric: Metric::Depth,
+        metric: config.metric,
         normaliser,
         tree_ends,
         left,
         splits: if is_axis { Splits::Axis(axis) } else { Splits::Extended(extended) },
         leaf_values,
+        ranges,
     })
 }
 
@@ -412,12 +509,12 @@ mod tests {
         assert!(refusal(|c| c.subsample_size = 1 << 33).contains("times subsample size"));
         assert!(refusal(|c| c.max_depth = Some(0)).contains("largest depth"));
         assert!(refusal(|c| c.extension_level = 57).contains("number of features, 57"));
-        assert!(refusal(|c| c.fraction_bits = 25).contains("fractional bits"));
+        assert!(refusal(|c| c.fraction_bits = Some(25)).contains("fractional bits"));
     }
 
     #[test]
     fn scores_that_would_not_fit_are_refused() {
-        let config = ForestConfig { fraction_bits: 24, ..config(100, 16, 0) };
+        let config = ForestConfig { fraction_bits: Some(24), ..config(100, 16, 0) };
         let error = sample(&config, "met.pt", &met_block(0..50)).grow(&|| ()).unwrap_err();
         assert!(error.to_string().contains("fewer fractional bits"), "{error}");
     }

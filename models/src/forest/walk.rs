@@ -4,12 +4,13 @@
 //! level-1 cache. Axis-parallel trees are walked by all of them at once, one level per step, so
 //! that many loads are in flight instead of one. There is no branch on the data: a leaf points to
 //! itself with a comparison that never holds, so an event that arrives early waits there until
-//! the deepest level is done. Extended trees are walked one event at a time.
+//! the deepest level is done. Extended trees, and those that penalise ranges, are walked one event
+//! at a time.
 //!
 //! It knows no instruction sets and chooses nothing by cost.
 
 use super::score::Metric;
-use super::{Forest, Splits, Term};
+use super::{Forest, SplitRange, Splits, Term};
 use crate::rows::{MAX_BATCH, Rows};
 use crate::scorer::{Score, Scorer, Scratch};
 
@@ -39,7 +40,23 @@ struct WalkTree {
 #[derive(Clone, Debug)]
 enum Nodes {
     Axis(Vec<WalkNode>),
-    Extended { left: Vec<u32>, term_ends: Vec<u32>, terms: Vec<Term>, thresholds: Vec<i64> },
+    Extended(Normals),
+}
+
+/// The nodes of an extended forest, with left children counted from the first tree.
+#[derive(Clone, Debug)]
+struct Normals {
+    left: Vec<u32>,
+    term_ends: Vec<u32>,
+    terms: Vec<Term>,
+    thresholds: Vec<i64>,
+}
+
+/// What a node adds to the score of an event that it finds outside its range.
+#[derive(Clone, Debug)]
+struct Penalty {
+    ranges: Vec<SplitRange>,
+    unit: Score,
 }
 
 /// A forest made ready to be walked.
@@ -53,6 +70,7 @@ pub struct ForestWalk {
     trees: Vec<WalkTree>,
     nodes: Nodes,
     leaf_values: Vec<i32>,
+    penalty: Option<Penalty>,
 }
 
 impl ForestWalk {
@@ -80,13 +98,15 @@ impl ForestWalk {
                 };
                 Nodes::Axis(left.iter().zip(splits).enumerate().map(node).collect())
             }
-            Splits::Extended(splits) => Nodes::Extended {
+            Splits::Extended(splits) => Nodes::Extended(Normals {
                 left,
                 term_ends: splits.term_ends.clone(),
                 terms: splits.terms.clone(),
                 thresholds: splits.thresholds.clone(),
-            },
+            }),
         };
+        let unit = 1 << parts.fraction_bits;
+        let penalty = parts.ranges.clone().map(|ranges| Penalty { ranges, unit });
         ForestWalk {
             n_features: parts.n_features as usize,
             fraction_bits: parts.fraction_bits,
@@ -96,6 +116,7 @@ impl ForestWalk {
             trees,
             nodes,
             leaf_values: parts.leaf_values.clone(),
+            penalty,
         }
     }
 }
@@ -118,13 +139,15 @@ impl Scorer for ForestWalk {
                 to.copy_from_slice(&rows.column_padded(feature)[index * TILE..][..TILE]);
             }
             out.fill(0);
-            match &self.nodes {
-                Nodes::Axis(nodes) => {
+            match (&self.nodes, &self.penalty) {
+                (nodes, Some(penalty)) => {
+                    walk_penalised(&self.trees, nodes, penalty, &self.leaf_values, tile, out);
+                }
+                (Nodes::Axis(nodes), None) => {
                     walk_axis(&self.trees, nodes, &self.leaf_values, tile, out);
                 }
-                Nodes::Extended { left, term_ends, terms, thresholds } => {
-                    let normals = Normals { left, term_ends, terms, thresholds };
-                    walk_extended(&self.trees, &normals, &self.leaf_values, tile, out);
+                (Nodes::Extended(normals), None) => {
+                    walk_extended(&self.trees, normals, &self.leaf_values, tile, out);
                 }
             }
         }
@@ -168,17 +191,22 @@ fn walk_axis(
     }
 }
 
-/// The arrays of an extended forest, with left children counted from the first tree.
-struct Normals<'a> {
-    left: &'a [u32],
-    term_ends: &'a [u32],
-    terms: &'a [Term],
-    thresholds: &'a [i64],
+impl Normals {
+    /// The weighted sum of a node for the event in this lane.
+    fn sum(&self, at: usize, tile: &[i16], lane: usize) -> i64 {
+        let begin = if at == 0 { 0 } else { self.term_ends[at - 1] as usize };
+        let terms = &self.terms[begin..self.term_ends[at] as usize];
+        let product = |term: &Term| {
+            let x = tile[usize::from(term.feature) * TILE + lane];
+            i64::from(i32::from(term.weight) * i32::from(x))
+        };
+        terms.iter().map(product).sum()
+    }
 }
 
 fn walk_extended(
     trees: &[WalkTree],
-    normals: &Normals<'_>,
+    normals: &Normals,
     values: &[i32],
     tile: &[i16],
     out: &mut [Score],
@@ -187,16 +215,44 @@ fn walk_extended(
         for (lane, out) in out.iter_mut().enumerate() {
             let mut at = tree.root as usize;
             while normals.left[at] as usize != at {
-                let begin = if at == 0 { 0 } else { normals.term_ends[at - 1] as usize };
-                let terms = &normals.terms[begin..normals.term_ends[at] as usize];
-                let sum: i64 = terms
-                    .iter()
-                    .map(|term| {
-                        let x = tile[usize::from(term.feature) * TILE + lane];
-                        i64::from(i32::from(term.weight) * i32::from(x))
-                    })
-                    .sum();
+                let sum = normals.sum(at, tile, lane);
                 at = normals.left[at] as usize + usize::from(sum > normals.thresholds[at]);
+            }
+            *out -= values[at];
+        }
+    }
+}
+
+fn walk_penalised(
+    trees: &[WalkTree],
+    nodes: &Nodes,
+    penalty: &Penalty,
+    values: &[i32],
+    tile: &[i16],
+    out: &mut [Score],
+) {
+    // Left child, compared value, threshold.
+    let look = |at: usize, lane: usize| match nodes {
+        Nodes::Axis(nodes) => {
+            let x = tile[usize::from(nodes[at].tile_place) + lane];
+            (nodes[at].left as usize, i64::from(x), i64::from(nodes[at].threshold))
+        }
+        Nodes::Extended(normals) => {
+            (normals.left[at] as usize, normals.sum(at, tile, lane), normals.thresholds[at])
+        }
+    };
+    for tree in trees {
+        for (lane, out) in out.iter_mut().enumerate() {
+            let mut at = tree.root as usize;
+            loop {
+                let (left, value, threshold) = look(at, lane);
+                if left == at {
+                    break;
+                }
+                if !penalty.ranges[at].contains(value) {
+                    *out += penalty.unit;
+                }
+                at = left + usize::from(value > threshold);
             }
             *out -= values[at];
         }
@@ -261,6 +317,41 @@ mod tests {
         agree(&single_leaves(), &rows);
         agree(&stump(), &rows);
         agree(&deepest_tree(3000), &rows);
+    }
+
+    #[test]
+    fn penalties_are_those_of_the_definition() {
+        let mut random = Random(7);
+        for case in 0..40 {
+            let extended = case % 2 == 0;
+            let mut parts = random_forest(&mut random, 5, 6, 7, extended).parts().clone();
+            let range = |random: &mut Random, is_leaf: bool| {
+                let reach = if extended { 1 << 31 } else { 1 << 15 };
+                let [a, b] = [0; 2].map(|_| random.within(-reach, reach));
+                let (low, high) = if is_leaf { (0, 0) } else { (a.min(b), a.max(b)) };
+                SplitRange { low, high }
+            };
+            let ranges = parts.left.iter().map(|&left| range(&mut random, left == 0)).collect();
+            parts.ranges = Some(ranges);
+            let forest = Forest::new(parts).unwrap();
+            agree(&forest, &random_rows(&mut random, 6, 200));
+        }
+    }
+
+    #[test]
+    fn a_node_that_finds_an_event_outside_its_range_adds_one() {
+        // Feature 1 goes right above −5: leaves of length 2 and 1. The range is −10 to 0.
+        let mut parts = stump().parts().clone();
+        let blank = SplitRange::default();
+        parts.ranges = Some(vec![SplitRange { low: -10, high: 0 }, blank, blank]);
+        let walk = ForestWalk::new(&Forest::new(parts).unwrap());
+        assert_eq!(walk.range(), (-32, 0), "length 2 without a penalty, 1 less one");
+        let mut rows = RowBuffer::new(2);
+        rows.set_len(4);
+        rows.column_mut(1)[..4].copy_from_slice(&[-11, -10, 0, 1]);
+        let mut out = [0; 4];
+        walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+        assert_eq!(out, [-16, -32, -16, 0]);
     }
 
     #[test]

@@ -276,6 +276,7 @@ impl Builder {
             left: self.left,
             splits: Splits::Axis(self.splits),
             leaf_values,
+            ranges: None,
         })
     }
 
