@@ -100,6 +100,12 @@ fn isotree_forests_of_every_metric_score_as_isotree_predicts() {
 }
 
 #[test]
+fn isotree_forests_that_penalise_ranges_score_as_isotree_predicts() {
+    let difference = largest_difference("isotree-penalized", isotree::read);
+    assert!(difference < 1e-6, "{difference:e}");
+}
+
+#[test]
 fn scikit_learn_forests_score_as_minus_score_samples() {
     for name in ["sklearn", "sklearn-subsets"] {
         let difference = largest_difference(name, sklearn::read);
@@ -222,6 +228,32 @@ fn splits_that_send_every_integer_one_way_are_left_out() {
 }
 
 #[test]
+fn splits_that_send_every_integer_one_way_keep_their_penalty() {
+    let stump = |threshold: &str, range: &str| {
+        let text = isotree_stump(threshold).replace(r#""ndim": 1"#, r#""penalize_range": true"#);
+        let forest =
+            isotree::read(&text.replace(r#""value""#, &format!(r#"{range}, "value""#)), Some(4));
+        forest.unwrap().forest.parts().clone()
+    };
+    let range = r#""range_low": -2.5, "range_high": 7.5"#;
+    for (threshold, whole, leaves) in [
+        ("3.5", 3, [0, 24, 40]),
+        ("32767.5", i16::MAX, [0, 24, 40]),
+        // All go right, so they go left to what was right.
+        ("-32768.5", i16::MAX, [0, 40, 24]),
+    ] {
+        let parts = stump(threshold, range);
+        let Splits::Axis(splits) = &parts.splits else { panic!("axis-parallel") };
+        assert_eq!((splits[0].threshold, parts.left), (whole, vec![1, 0, 0]), "{threshold}");
+        assert_eq!(parts.leaf_values, leaves, "{threshold}");
+        let range = parts.ranges.unwrap()[0];
+        assert_eq!((range.low, range.high), (-2, 7), "{threshold}");
+    }
+    let none = stump("3.5", r#""range_low": 0.25, "range_high": 0.75"#).ranges.unwrap()[0];
+    assert!((i16::MIN..=i16::MAX).all(|x| !none.contains(i64::from(x))));
+}
+
+#[test]
 fn nodes_in_any_order_become_breadth_first() {
     let trees = format!(
         r#"[{{"6": {LEAF}, "0": {}, "5": {}, "1": {}, "2": {LEAF}, "4": {LEAF}, "3": {LEAF}}}]"#,
@@ -335,7 +367,13 @@ fn wrong_fields_of_the_document_are_refused() {
     change(r#""scoring_metric": "depth","#, "", &["scoring_metric", "boxed_ratio", "none"]);
     change(r#""depth""#, r#""deep""#, &["scoring_metric", "adj_density", "found deep"]);
     change(r#""ndim": 1"#, r#""ndim": 2"#, &["ndim", "six decimals", "--extension-level 1"]);
-    change(r#""ndim": 1"#, r#""penalize_range": true"#, &["penalize_range=False"]);
+    change(
+        r#""depth""#,
+        r#""density", "penalize_range": true"#,
+        &["depth or adj_depth only", "found density", "penalize_range=False"],
+    );
+    let penalised = r#""ndim": 1, "penalize_range": true"#;
+    change(r#""ndim": 1"#, penalised, &["node 0", "`range_low` and `range_high`"]);
     refused_by_isotree("[]", &["trees", "one tree or more"]);
     refused_by_isotree("{}", &["document", "invalid type: map"]);
     for n in ["0", "100000"] {
@@ -369,7 +407,7 @@ fn wrong_nodes_of_isotree_are_refused_with_their_place() {
     second(&split("\"condition\"", "\"other\""), &["`condition`, found none"]);
     second(&split("\"value\": 0.5", "\"value\": \"a\""), &["a number as `value`"]);
     second(&split("\"value\": 0.5", "\"x\": 0.5"), &["`value`, found none"]);
-    second(&split("\"value\"", "\"range_low\": 0, \"value\""), &["penalize_range=False"]);
+    second(&split("\"value\"", "\"range_low\": 0, \"value\""), &["`penalize_range` true"]);
     second(&split("\"column\"", "\"combination\": [], \"column\""), &["ndim=1"]);
     second(&split("node_when_condition_is_met", "left"), &["`node_when_condition_is_met`"]);
     second(&split("_is_not_met\": 2", "_is_not_met\": -2"), &["invalid value: integer `-2`"]);

@@ -23,8 +23,8 @@ pub struct ImportArgs {
 enum Library {
     /// An isotree model: the JSON of its trees
     ///
-    /// Any scoring metric; ndim = 1, no penalize_range, no categorical columns. The displayed
-    /// score is isotree's `predict`.
+    /// Any scoring metric, with ndim = 1, numeric columns, and penalize_range where leaves are path
+    /// lengths. The displayed score is isotree's `predict`.
     #[command(after_help = ISOTREE)]
     Isotree(FileArgs),
     /// A scikit-learn IsolationForest

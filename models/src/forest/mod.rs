@@ -27,10 +27,10 @@ pub mod eif;
 mod gain;
 #[cfg(feature = "train")]
 mod grow;
-#[cfg(feature = "import")]
-pub mod import;
 #[cfg(feature = "train")]
 mod histogram;
+#[cfg(feature = "import")]
+pub mod import;
 #[cfg(feature = "train")]
 mod leaf;
 #[cfg(feature = "train")]

@@ -14,9 +14,11 @@
 //! Leaves carry all that a tree adds to the score, in any of isotree's metrics. What isotree does with missing values and new categories
 //! does not matter here: rows of integers have none.
 //!
-//! Refused are models whose score is no sum of leaf values over axis-parallel trees: `ndim` > 1
-//! (`to_json()` writes coefficients with six decimals, too few to send every event the same way),
-//! `penalize_range`, categorical columns.
+//! With `penalize_range`, splits carry `range_low` and `range_high` as well.
+//!
+//! Refused are normals of several columns, `ndim` > 1 (`to_json()` writes their coefficients with
+//! six decimals, too few to send every event the same way), categorical columns, and penalties
+//! where leaves are no path lengths.
 //!
 //! **Source**: isotree 0.6.1.post10, documentation of `to_json` and `predict`.
 
@@ -56,7 +58,15 @@ struct RawNode<'a> {
     value: Option<Value>,
     #[serde(borrow)]
     combination: Option<&'a RawValue>,
-    range_low: Option<Value>,
+    range_low: Option<f64>,
+    range_high: Option<f64>,
+}
+
+/// What the settings say about all nodes.
+#[derive(Clone, Copy)]
+struct Settings {
+    metric: Metric,
+    is_penalised: bool,
 }
 
 /// Reads a forest that isotree trained.
@@ -67,12 +77,14 @@ struct RawNode<'a> {
 /// What is wrong, or cannot be represented, and where.
 pub fn read(text: &str, fraction_bits: Option<u32>) -> Result<Imported> {
     let document = REPORTER.document(text)?;
-    let metric = check_settings(&document)?;
-    let mut builder = Builder::new(REPORTER, document.n_features, false);
+    let settings = check_settings(&document)?;
+    let mut builder = Builder::new(REPORTER, document.n_features);
+    builder.is_penalised = settings.is_penalised;
     for (number, tree) in document.trees.iter().enumerate() {
-        builder.add_tree(&read_tree(number, tree, metric)?)?;
+        builder.add_tree(&read_tree(number, tree, settings)?)?;
     }
     let subsample_size = document.sample_size;
+    let metric = settings.metric;
     let normaliser =
         if metric.is_normalised() { average_path_length(u64::from(subsample_size)) } else { 1.0 };
     let forest = builder.finish(fraction_bits, Scale { subsample_size, metric, normaliser })?;
@@ -81,20 +93,26 @@ pub fn read(text: &str, fraction_bits: Option<u32>) -> Result<Imported> {
     Ok(Imported { forest, library, settings, rng_seed })
 }
 
-/// Refuses settings whose scores are no sums of leaves; **returns** the metric.
-fn check_settings(document: &Document<'_>) -> Result<Metric> {
+fn check_settings(document: &Document<'_>) -> Result<Settings> {
     let setting = |name: &str| document.settings.get(name).unwrap_or(&Value::Null);
     if setting("ndim").as_f64().is_some_and(|ndim| ndim > 1.0) {
         return Err(several_columns("settings, ndim", setting("ndim")));
     }
-    if *setting("penalize_range") == Value::Bool(true) {
-        return Err(range_penalty("settings, penalize_range"));
-    }
     let name = setting("scoring_metric").as_str().unwrap_or("none");
-    Metric::from_name(name).ok_or_else(|| {
+    let metric = Metric::from_name(name).ok_or_else(|| {
         let names = Metric::ALL.map(Metric::name).join(", ");
         REPORTER.error("settings, scoring_metric", &format!("one of {names}"), name)
-    })
+    })?;
+    let is_penalised = *setting("penalize_range") == Value::Bool(true);
+    if is_penalised && !metric.takes_range_penalty() {
+        return Err(REPORTER.error_with_hint(
+            "settings, penalize_range",
+            "a penalty with scoring_metric depth or adj_depth only",
+            name,
+            "train with `penalize_range=False`, or with one of these metrics",
+        ));
+    }
+    Ok(Settings { metric, is_penalised })
 }
 
 fn several_columns(place: &str, found: impl ToString) -> crate::Error {
@@ -108,17 +126,7 @@ fn several_columns(place: &str, found: impl ToString) -> crate::Error {
     )
 }
 
-fn range_penalty(place: &str) -> crate::Error {
-    REPORTER.error_with_hint(
-        place,
-        "no penalty for values out of range: it is given at inner nodes, and scores here are sums \
-         of leaves",
-        "one",
-        "train with `penalize_range=False`",
-    )
-}
-
-fn read_tree(number: usize, text: &RawValue, metric: Metric) -> Result<SourceTree> {
+fn read_tree(number: usize, text: &RawValue, settings: Settings) -> Result<SourceTree> {
     let RawTree(raw) = serde_json::from_str(text.get())
         .map_err(|e| REPORTER.in_text(&format!("tree {number}"), "nodes by number", &e))?;
     let mut nodes = vec![None; raw.len()];
@@ -134,19 +142,19 @@ fn read_tree(number: usize, text: &RawValue, metric: Metric) -> Result<SourceTre
         }
         let node: RawNode<'_> = serde_json::from_str(text.get())
             .map_err(|e| REPORTER.in_text(&place, "a node as isotree writes it", &e))?;
-        *slot = Some(read_node(&place, &node, metric)?);
+        *slot = Some(read_node(&place, &node, settings)?);
     }
     // As many nodes as places, and none twice: all are there.
     Ok(nodes.into_iter().flatten().collect())
 }
 
-fn read_node(place: &str, node: &RawNode<'_>, metric: Metric) -> Result<SourceNode> {
+fn read_node(place: &str, node: &RawNode<'_>, settings: Settings) -> Result<SourceNode> {
     let missing = |what: &str| REPORTER.error(place, &format!("`{what}`"), "none");
     match node.terminal.as_deref() {
         Some("yes") => {
             let score = node.score.ok_or_else(|| missing("score"))?;
             // to_json() turns the sign of these two.
-            let is_negated = matches!(metric, Metric::Density | Metric::BoxedRatio);
+            let is_negated = matches!(settings.metric, Metric::Density | Metric::BoxedRatio);
             return Ok(SourceNode::Leaf { value: if is_negated { -score } else { score } });
         }
         Some("no") => {}
@@ -156,9 +164,15 @@ fn read_node(place: &str, node: &RawNode<'_>, metric: Metric) -> Result<SourceNo
     if node.combination.is_some() {
         return Err(several_columns(place, "a combination of columns"));
     }
-    if node.range_low.is_some() {
-        return Err(range_penalty(place));
-    }
+    let range = match (settings.is_penalised, node.range_low, node.range_high) {
+        (true, Some(low), Some(high)) => (low, high),
+        (true, _, _) => return Err(missing("range_low` and `range_high")),
+        (false, None, None) => (f64::NEG_INFINITY, f64::INFINITY),
+        (false, _, _) => {
+            let expected = "`penalize_range` true in the settings where nodes have ranges";
+            return Err(REPORTER.error(place, expected, "a range without it"));
+        }
+    };
     let word = |what: &'static str, found: &Option<Cow<'_, str>>, expected: &str| match found {
         Some(found) if found == expected => Ok(()),
         Some(found) => Err(REPORTER.error(place, &format!("`{what}` {expected}"), found)),
@@ -183,6 +197,7 @@ fn read_node(place: &str, node: &RawNode<'_>, metric: Metric) -> Result<SourceNo
         right: node
             .node_when_condition_is_not_met
             .ok_or_else(|| missing("node_when_condition_is_not_met"))?,
+        range,
     })
 }
 

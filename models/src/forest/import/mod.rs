@@ -5,7 +5,8 @@
 //!
 //! 1. The nodes are found to be a tree: every node but the root has exactly one parent.
 //! 2. Rows are integers of 16 bits, so `x <= t` is `x <= floor(t)`, exactly. Where floor(t) lies
-//!    beyond what x can be, all rows go one way: such a split is left out.
+//!    beyond what x can be, all rows go one way: such a split is left out, or, where leaving its
+//!    range is penalised, turned so that all go left.
 //! 3. Nodes are laid out breadth first, as [`Forest`] wants them.
 //! 4. Leaf values are rounded to as many fractional bits as the sum over trees leaves room for.
 //!
@@ -24,7 +25,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::score::{MAX_FRACTION_BITS, Metric};
-use super::{AxisSplit, Forest, ForestParts, Splits};
+use super::{AxisSplit, Forest, ForestParts, SplitRange, Splits};
 use crate::error::{Error, Result};
 use crate::features::MAX_FEATURES;
 
@@ -81,6 +82,8 @@ enum SourceNode {
         threshold: f64,
         left: u64,
         right: u64,
+        /// Outside of what the feature is penalised; all of it where nothing is.
+        range: (f64, f64),
     },
 }
 
@@ -153,41 +156,67 @@ struct Builder {
     n_features: u32,
     /// Whether a leaf is worth its depth in addition to its value.
     adds_depth: bool,
+    /// Whether nodes have ranges that matter.
+    is_penalised: bool,
+    /// Sum over trees of the most that one adds to a score or takes from it.
+    bound: f64,
     tree_ends: Vec<u32>,
     left: Vec<u32>,
     splits: Vec<AxisSplit>,
+    ranges: Vec<SplitRange>,
     values: Vec<f64>,
 }
 
 impl Builder {
-    fn new(reporter: Reporter, n_features: u32, adds_depth: bool) -> Builder {
-        let (tree_ends, left, splits, values) = (vec![], vec![], vec![], vec![]);
-        Builder { reporter, n_features, adds_depth, tree_ends, left, splits, values }
+    fn new(reporter: Reporter, n_features: u32) -> Builder {
+        Builder {
+            reporter,
+            n_features,
+            adds_depth: false,
+            is_penalised: false,
+            bound: 0.0,
+            tree_ends: vec![],
+            left: vec![],
+            splits: vec![],
+            ranges: vec![],
+            values: vec![],
+        }
     }
 
     /// Checks a tree and appends its nodes, breadth first.
     fn add_tree(&mut self, tree: &SourceTree) -> Result<()> {
         let number = self.tree_ends.len();
         let depths = self.check(number, tree)?;
-        let first = self.left.len();
-        let mut next_child = 1;
-        let mut queue = VecDeque::from([past_constant_splits(tree, 0)]);
+        // What is left out may be skipped only where it does nothing but send rows on.
+        let from = |place: u64| match self.is_penalised {
+            true => place as usize,
+            false => past_constant_splits(tree, place as usize),
+        };
+        let (mut next_child, mut most) = (1, 0.0_f64);
+        let mut queue = VecDeque::from([from(0)]);
         while let Some(place) = queue.pop_front() {
-            match tree[place] {
+            let depth = f64::from(depths[place]);
+            let (left, split, range, value) = match tree[place] {
                 SourceNode::Leaf { value } => {
-                    let depth = if self.adds_depth { f64::from(depths[place]) } else { 0.0 };
-                    self.push(0, AxisSplit::default(), depth + value);
+                    let value = if self.adds_depth { depth + value } else { value };
+                    most = most.max(value.abs() + if self.is_penalised { depth } else { 0.0 });
+                    (0, AxisSplit::default(), SplitRange::default(), value)
                 }
-                SourceNode::Split { feature, threshold, left, right } => {
-                    let (feature, threshold) = (feature as u16, threshold.floor() as i16);
-                    self.push(next_child, AxisSplit { feature, threshold }, 0.0);
+                SourceNode::Split { feature, threshold, left, right, range } => {
+                    let (threshold, is_turned) = whole_threshold(threshold);
+                    let children = if is_turned { [right, left] } else { [left, right] };
+                    queue.extend(children.map(from));
                     next_child += 2;
-                    let child = |child: u64| past_constant_splits(tree, child as usize);
-                    queue.extend([child(left), child(right)]);
+                    let split = AxisSplit { feature: feature as u16, threshold };
+                    (next_child - 2, split, whole_range(range), 0.0)
                 }
-            }
+            };
+            self.left.push(left);
+            self.splits.push(split);
+            self.ranges.push(range);
+            self.values.push(value);
         }
-        debug_assert_eq!(self.left.len() - first, next_child as usize);
+        self.bound += most;
         match u32::try_from(self.left.len()) {
             Ok(end) => self.tree_ends.push(end),
             Err(_) => {
@@ -196,12 +225,6 @@ impl Builder {
             }
         }
         Ok(())
-    }
-
-    fn push(&mut self, left: u32, split: AxisSplit, value: f64) {
-        self.left.push(left);
-        self.splits.push(split);
-        self.values.push(value);
     }
 
     /// Checks that the nodes are a tree of finite numbers. **Returns** the nodes above each.
@@ -276,20 +299,14 @@ impl Builder {
             left: self.left,
             splits: Splits::Axis(self.splits),
             leaf_values,
-            ranges: None,
+            ranges: self.is_penalised.then_some(self.ranges),
         })
     }
 
     /// The fractional bits that were asked for, or the most with which no sum over some trees can
     /// overflow, whatever the signs of leaves.
     fn check_fraction_bits(&self, wanted: Option<u32>) -> Result<u32> {
-        let mut begin = 0;
-        let mut sum = 0.0;
-        for &end in &self.tree_ends {
-            let values = &self.values[begin..end as usize];
-            sum += values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
-            begin = end as usize;
-        }
+        let sum = self.bound;
         // Rounding may add half a unit per tree.
         let room = LARGEST_SUM - self.tree_ends.len() as f64;
         let range = wanted.map_or(MIN_FRACTION_BITS..=MAX_FRACTION_BITS, |bits| bits..=bits);
@@ -316,6 +333,23 @@ struct Scale {
     subsample_size: u32,
     metric: Metric,
     normaliser: f64,
+}
+
+/// floor(t) as an integer of 16 bits, and whether the children change sides: where all rows go
+/// right, they go left instead, at a threshold that none exceeds.
+fn whole_threshold(threshold: f64) -> (i16, bool) {
+    let whole = threshold.floor();
+    match whole < f64::from(i16::MIN) {
+        true => (i16::MAX, true),
+        // Beyond the largest, the largest: the conversion saturates.
+        false => (whole as i16, false),
+    }
+}
+
+/// The integers in a range; if there are none, a range beyond what rows can hold.
+fn whole_range((low, high): (f64, f64)) -> SplitRange {
+    let (low, high) = (low.ceil() as i64, high.floor() as i64);
+    if low <= high { SplitRange { low, high } } else { SplitRange { low: 1 << 20, high: 1 << 20 } }
 }
 
 /// The first node from `place` on that can send 16-bit integers both ways, or the leaf.

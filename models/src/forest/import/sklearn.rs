@@ -54,7 +54,8 @@ struct RawTree {
 /// What is wrong, or cannot be represented, and where.
 pub fn read(text: &str, fraction_bits: Option<u32>) -> Result<Imported> {
     let document = REPORTER.document(text)?;
-    let mut builder = Builder::new(REPORTER, document.n_features, true);
+    let mut builder = Builder::new(REPORTER, document.n_features);
+    builder.adds_depth = true;
     for (number, tree) in document.trees.iter().enumerate() {
         builder.add_tree(&read_tree(number, tree)?)?;
     }
@@ -111,5 +112,6 @@ fn read_node(tree: usize, node: usize, raw: &RawTree) -> Result<SourceNode> {
     // No feature beyond u32 exists; which ones do is checked with the whole tree.
     let feature = u32::try_from(number("feature", raw.feature[node])?).unwrap_or(u32::MAX);
     let (left, right) = (number("left", left)?, number("right", right)?);
-    Ok(SourceNode::Split { feature, threshold: raw.threshold[node], left, right })
+    let range = (f64::NEG_INFINITY, f64::INFINITY);
+    Ok(SourceNode::Split { feature, threshold: raw.threshold[node], left, right, range })
 }
