@@ -41,10 +41,10 @@ const ISOTREE: &str = r#"Examples:
 How to write MODEL.json from a fitted model, in Python:
   import json
   from importlib.metadata import version
+  names = [f"column_{k}" for k in range(model.n_features_in_)]
   document = {"library": "isotree", "version": version("isotree"),
               "n_features": model.n_features_in_, "sample_size": model.sample_size_,
-              "settings": model.get_params(),
-              "trees": model.to_json(column_names=[f"column_{k}" for k in range(model.n_features_in_)])}
+              "settings": model.get_params(), "trees": model.to_json(column_names=names)}
   json.dump(document, open("MODEL.json", "w"), default=str)
 
 to_json() rounds thresholds to six decimals: one in two million falls on another integer.

@@ -138,13 +138,14 @@ impl Reporter {
 }
 
 impl Document<'_> {
-    /// The settings as text, and the seed.
+    /// The settings that were made, as text, and the seed.
     fn provenance(&self) -> (Vec<(String, String)>, Option<u64>) {
         let text = |value: &Value| match value {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let settings = self.settings.iter().map(|(name, value)| (name.clone(), text(value)));
+        let made = self.settings.iter().filter(|(_, value)| !value.is_null());
+        let settings = made.map(|(name, value)| (name.clone(), text(value)));
         let seed = ["random_seed", "random_state"].iter().find_map(|&name| self.settings.get(name));
         (settings.collect(), seed.and_then(Value::as_u64))
     }
