@@ -1,6 +1,6 @@
 //! Forests that other libraries trained, taken over so that they score as there.
 //!
-//! Each library has a file that reads its JSON into [`SourceTree`]s: nodes in any order, real
+//! Each library has a file that reads its JSON into trees: nodes in any order, real
 //! thresholds, `x <= t` to the left. What follows is common to all:
 //!
 //! 1. The nodes are found to be a tree: every node but the root has exactly one parent.
