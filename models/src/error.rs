@@ -109,6 +109,20 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A model that another library trained cannot be taken over.
+    #[error("{library} model, {place}: expected {expected}, found {found}\nhint: {hint}")]
+    Import {
+        /// Which library.
+        library: &'static str,
+        /// Which part of the model.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Another library that trains forests failed.
     #[error("extended-isolation-forest, while {action}: {problem}")]
     Crate {

@@ -5,7 +5,7 @@
 //! ([`scorer`], [`forest`]). A model file ([`mod@file`]) holds everything that a score depends on.
 //!
 //! Nothing here knows files of events, clocks or thresholds of a menu. Evaluating needs no
-//! feature of the crate; growing forests needs `train`.
+//! feature of the crate; growing forests needs `train`, taking over those of others `import`.
 
 pub mod error;
 pub mod features;

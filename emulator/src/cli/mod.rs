@@ -3,6 +3,8 @@
 //! Data goes to stdout, talk to stderr. Exit code 0: done; 1: failed; 2: wrong usage.
 
 mod convert;
+#[cfg(feature = "import")]
+mod import;
 mod inspect;
 mod output;
 mod parse;
@@ -43,6 +45,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
+    #[cfg(feature = "import")]
+    Import(import::ImportArgs),
     #[cfg(feature = "parquet")]
     Score(score::ScoreArgs),
 }
@@ -68,6 +72,8 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
+        #[cfg(feature = "import")]
+        Command::Import(args) => import::run(&args),
         #[cfg(feature = "parquet")]
         Command::Score(args) => score::run(&args),
     }

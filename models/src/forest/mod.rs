@@ -19,7 +19,7 @@
 //! parent, and that parent comes before it.
 //!
 //! What a leaf is worth is said in [`score`], how events are walked through in [`walk`]. Nothing
-//! here grows trees: `train` does.
+//! here grows trees: `train` does, and `import` takes over those that other libraries grew.
 
 #[cfg(feature = "train")]
 pub mod eif;
@@ -30,6 +30,8 @@ mod grow;
 pub mod plan;
 #[cfg(feature = "train")]
 mod histogram;
+#[cfg(feature = "import")]
+pub mod import;
 #[cfg(feature = "train")]
 mod leaf;
 #[cfg(feature = "train")]

@@ -1,0 +1,165 @@
+//! Scoring of filled rows, timed: our side of the comparison in `benches/peers/`.
+//!
+//! ```text
+//! score_rows rows  STREAM.s40 OUT.npy                            all rows of layout l1-57, int16
+//! score_rows show  STREAM.s40 MODEL.model FIRST N OUT.npy        displayed scores, float64
+//! score_rows speed STREAM.s40 MODEL.model FIRST N MILLISECONDS   one line of JSON
+//! ```
+//!
+//! `speed` reads the stream and fills the rows once, in batches of 512; then it scores all of
+//! them again and again for at least so long. Time is that of this thread on its core, as the
+//! kernel counts it: what else runs on the machine is not in it. Nothing here pins threads
+//! (`taskset` does), and nothing trains.
+
+use std::hint::black_box;
+use std::io::Write as _;
+
+use scout40_benches::layout;
+use scout40_models::{FillPlan, MAX_BATCH, Model, RowBuffer, Scorer};
+use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::source::{Delivery, FileSource, Source};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["rows", stream, out] => write_rows(stream, out),
+        ["show", stream, model, first, n, out] => {
+            let (scorer, batches) = prepare(stream, model, number(first), number(n));
+            show(&*scorer, &batches, out);
+        }
+        ["speed", stream, model, first, n, milliseconds] => {
+            let (scorer, batches) = prepare(stream, model, number(first), number(n));
+            speed(&*scorer, &batches, number(milliseconds) as u64);
+        }
+        _ => {
+            eprintln!("expected `rows`, `show` or `speed` with its arguments, found {words:?}");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap_or_else(|_| panic!("expected a number, found `{text}`"))
+}
+
+/// The scorer of a model, and the rows `first..first + n` in full batches.
+fn prepare(stream: &str, model: &str, first: usize, n: usize) -> (Box<dyn Scorer>, Vec<RowBuffer>) {
+    let model = Model::read(model).expect("a model");
+    let batches = fill(stream, &FillPlan::new(model.spec()), model.spec().columns(), first, n);
+    (model.scorer(), batches)
+}
+
+fn fill(
+    stream: &str,
+    plan: &FillPlan,
+    columns: ColumnSet,
+    first: usize,
+    n: usize,
+) -> Vec<RowBuffer> {
+    let mut source = FileSource::open(stream.as_ref()).expect("a stream");
+    let mut block = Block::default();
+    let mut batches: Vec<RowBuffer> = Vec::new();
+    let (mut row, end) = (0, first.saturating_add(n));
+    while row < end {
+        match source.next_block(columns, &mut block).expect("a stream that can be read") {
+            Delivery::Block => {}
+            Delivery::End => break,
+            trouble => panic!("the stream is damaged: {trouble:?}"),
+        }
+        let mut event = first.saturating_sub(row);
+        let stop = block.len().min(end - row);
+        while event < stop {
+            if batches.last().is_none_or(|rows| rows.n_events() == MAX_BATCH) {
+                batches.push(RowBuffer::new(plan.n_features()));
+            }
+            let rows = batches.last_mut().expect("just pushed");
+            let lane = rows.n_events();
+            let n = (stop - event).min(MAX_BATCH - lane);
+            plan.fill(&block, event..event + n, rows, lane);
+            rows.set_len(lane + n);
+            event += n;
+        }
+        row += block.len();
+    }
+    assert!(!batches.is_empty(), "the stream has no rows from {first} on");
+    batches
+}
+
+fn write_rows(stream: &str, out: &str) {
+    let spec = layout("l1-57");
+    let batches = fill(stream, &FillPlan::new(&spec), spec.columns(), 0, usize::MAX);
+    let n: usize = batches.iter().map(RowBuffer::n_events).sum();
+    let mut bytes = npy_header("<i2", &format!("({n}, {})", spec.len()));
+    for rows in &batches {
+        for event in 0..rows.n_events() {
+            let row = (0..spec.len()).flat_map(|f| rows.column(f)[event].to_le_bytes());
+            bytes.extend(row);
+        }
+    }
+    write_file(out, &bytes);
+}
+
+fn show(scorer: &dyn Scorer, batches: &[RowBuffer], out: &str) {
+    let n: usize = batches.iter().map(RowBuffer::n_events).sum();
+    let mut bytes = npy_header("<f8", &format!("({n},)"));
+    let mut scratch = scorer.scratch();
+    let mut scores = [0; MAX_BATCH];
+    for rows in batches {
+        let scores = &mut scores[..rows.n_events()];
+        scorer.score(rows.rows(), &mut scratch, scores);
+        bytes.extend(scores.iter().flat_map(|&score| scorer.display(score).to_le_bytes()));
+    }
+    write_file(out, &bytes);
+}
+
+fn speed(scorer: &dyn Scorer, batches: &[RowBuffer], milliseconds: u64) {
+    let n: usize = batches.iter().map(RowBuffer::n_events).sum();
+    let mut scratch = scorer.scratch();
+    let mut scores = [0; MAX_BATCH];
+    let mut pass = || {
+        let mut sum = 0;
+        for rows in batches {
+            let scores = &mut scores[..rows.n_events()];
+            scorer.score(black_box(rows.rows()), &mut scratch, scores);
+            sum += scores.iter().map(|&score| i64::from(score)).sum::<i64>();
+        }
+        sum
+    };
+    let sum = pass();
+    let (begin, mut passes) = (cpu_ns(), 0_u64);
+    let nanoseconds = loop {
+        assert_eq!(pass(), sum, "the same rows have the same scores");
+        passes += 1;
+        let spent = cpu_ns() - begin;
+        if spent >= milliseconds * 1_000_000 {
+            break spent;
+        }
+    };
+    println!(
+        "{{\"events\": {}, \"cpu_ns\": {nanoseconds}, \"sum_of_scores\": {sum}}}",
+        n as u64 * passes
+    );
+}
+
+/// Time that this thread has spent on a core. **Units**: ns. **Source**: Linux,
+/// `Documentation/scheduler/sched-stats.rst`, first field of `schedstat`.
+fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    text.split_whitespace().next().and_then(|field| field.parse().ok()).expect("a number")
+}
+
+/// The head of a `.npy` file, version 1.0: padded with spaces to a multiple of 64 bytes.
+fn npy_header(dtype: &str, shape: &str) -> Vec<u8> {
+    let text = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}");
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((length as u16).to_le_bytes());
+    bytes.extend(format!("{text:<width$}\n", width = length - 1).bytes());
+    bytes
+}
+
+fn write_file(path: &str, bytes: &[u8]) {
+    let file = std::fs::File::create(path).and_then(|mut file| file.write_all(bytes));
+    file.unwrap_or_else(|error| panic!("`{path}`: {error}"));
+}
