@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use scout40::config::{Keep, PreparedRun, RunConfig};
+use scout40::config::{Engine, Keep, PreparedRun, RunConfig};
 use scout40::pipeline::execute;
 use scout40::sink::RunSummary;
 use scout40_benches::{SMOKE_ORBITS, fixture, is_smoke, report};
@@ -68,6 +68,7 @@ impl Scenario {
         Ok(RunConfig {
             stream: fixture(&self.stream),
             model: self.model.as_deref().map(fixture),
+            engine: Engine::default(),
             menu: self.menu.as_deref().map(|m| Path::new(env!("CARGO_MANIFEST_DIR")).join(m)),
             thresholds: self
                 .threshold

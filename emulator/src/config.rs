@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use scout40_models::{FillPlan, Model, Scorer};
+use scout40_models::{FillPlan, Isa, Model, PlanChoice, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::{StreamHeader, StreamIndex};
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
@@ -109,6 +109,8 @@ pub struct RunConfig {
     pub stream: PathBuf,
     /// The model.
     pub model: Option<PathBuf>,
+    /// How it is evaluated.
+    pub engine: Engine,
     /// A menu file.
     pub menu: Option<PathBuf>,
     /// Score lines.
@@ -153,6 +155,21 @@ pub struct RunConfig {
     pub keep: Keep,
 }
 
+/// How models are evaluated; changes no score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Which instructions.
+    pub isa: Isa,
+    /// Which plan.
+    pub plan: PlanChoice,
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine { isa: Isa::best(), plan: PlanChoice::Auto }
+    }
+}
+
 /// A model, ready to score.
 pub struct LoadedModel {
     /// As read.
@@ -175,11 +192,14 @@ impl LoadedModel {
     /// Reads a model file.
     ///
     /// # Errors
-    /// A file that cannot be read or is no model.
-    pub fn read(path: &Path) -> Result<LoadedModel> {
+    /// A file that cannot be read or is no model, or a plan that cannot evaluate it.
+    pub fn read(path: &Path, engine: Engine) -> Result<LoadedModel> {
         let model = read_model(path)?;
+        let scorer = model
+            .scorer_with(engine.isa, engine.plan)
+            .with_context(|| format!("`{}` cannot be evaluated so", path.display()))?;
         let plan = FillPlan::new(model.spec());
-        Ok(LoadedModel { scorer: model.scorer(), plan, model })
+        Ok(LoadedModel { scorer, plan, model })
     }
 }
 
@@ -297,7 +317,8 @@ impl PreparedRun {
                 placement.workers.len() + 1,
             ));
         }
-        let model = config.model.as_deref().map(LoadedModel::read).transpose()?;
+        let model = config.model.as_deref();
+        let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
         let source = open_stream(&config, &mut warnings)?;
         check_one_run(&config, &source)?;
         let scheme = config.scheme.load()?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use scout40::batch::Batch;
-use scout40::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
+use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::reader::{BlockPool, Filled, Reader};
 use scout40_replay::pacing::Rate;
 
@@ -22,6 +22,7 @@ fn config(scheme: &str) -> RunConfig {
     RunConfig {
         stream: fixture("pathological/good.s40"),
         model: Some(fixture("models/forest.model")),
+        engine: Engine::default(),
         menu: None,
         thresholds: Vec::new(),
         target_rates_hz: Vec::new(),

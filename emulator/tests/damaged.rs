@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use scout40::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
+use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::counters::Counts;
 use scout40::pipeline::execute;
 use scout40::trigger::Threshold;
@@ -123,6 +123,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
     RunConfig {
         stream: stream.into(),
         model: Some(fixture("models/forest.model")),
+        engine: Engine::default(),
         menu: Some(menu.into()),
         thresholds: vec![Threshold::Raw(-20_000)],
         target_rates_hz: Vec::new(),

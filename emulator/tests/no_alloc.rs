@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use scout40::batch::Batch;
 use scout40::collector::{Collector, CollectorParts, IntervalLength};
-use scout40::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
+use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::latency::LatencyRecorder;
 use scout40::pipeline::execute;
 use scout40::reader::{BlockPool, Filled, Reader};
@@ -101,6 +101,7 @@ fn config(stream: &str, menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
     RunConfig {
         stream: fixture(stream),
         model: Some(fixture("models/forest.model")),
+        engine: Engine::default(),
         menu: Some(menu.into()),
         thresholds: vec![Threshold::Display(0.5)],
         target_rates_hz: Vec::new(),

@@ -30,7 +30,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 use crate::features::{Feature, FeatureSpec, Transform};
-use crate::forest::plan::ForestScorer;
+use crate::forest::plan::{ForestScorer, PlanChoice};
 use crate::forest::{Forest, ForestDescription, ForestParts};
 use crate::kernels::isa::Isa;
 use crate::scorer::Scorer;
@@ -146,6 +146,14 @@ impl Model {
     #[must_use]
     pub fn scorer(&self) -> Box<dyn Scorer> {
         Box::new(ForestScorer::cheapest(&self.forest, Isa::best()))
+    }
+
+    /// The model, ready to score by that plan on these instructions.
+    ///
+    /// # Errors
+    /// If the plan cannot evaluate it.
+    pub fn scorer_with(&self, isa: Isa, plan: PlanChoice) -> Result<Box<dyn Scorer>> {
+        Ok(Box::new(ForestScorer::new(&self.forest, isa, plan)?))
     }
 
     /// The bytes of a model file.

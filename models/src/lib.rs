@@ -25,4 +25,4 @@ pub use forest::Forest;
 pub use forest::plan::{ForestScorer, PlanChoice};
 pub use kernels::isa::Isa;
 pub use rows::{MAX_BATCH, RowBuffer, Rows};
-pub use scorer::{Score, Scorer, Scratch};
+pub use scorer::{Evaluation, Score, Scorer, Scratch};

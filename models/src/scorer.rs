@@ -23,10 +23,24 @@ impl Scratch {
     }
 }
 
+/// How a model is evaluated: names for people, which change no score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The plan.
+    pub plan: &'static str,
+    /// The instruction set.
+    pub isa: &'static str,
+}
+
 /// A model, ready to score.
 pub trait Scorer: Send + Sync {
     /// Values that it expects in a row.
     fn n_features(&self) -> usize;
+
+    /// How it is evaluated.
+    fn evaluation(&self) -> Evaluation {
+        Evaluation { plan: "direct", isa: "portable" }
+    }
 
     /// Working memory of the size that [`Scorer::score`] needs.
     fn scratch(&self) -> Scratch;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use scout40_models::Model;
+use scout40_models::{Evaluation, ForestScorer, Isa, Model, Scorer};
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
 use scout40_replay::format::{Provenance, StreamIndex};
 use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
@@ -63,7 +63,7 @@ pub fn model_text(model: &Model) -> String {
 
 fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     let provenance = model.provenance();
-    let scorer = model.scorer();
+    let scorer = ForestScorer::cheapest(model.forest(), Isa::best());
     let (low, high) = scorer.range();
     let forest = model.describe();
     let parts = model.forest().parts();
@@ -94,6 +94,7 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
         scorer.display(low),
         scorer.display(high)
     )?;
+    write_plan(out, &scorer)?;
     writeln!(out, "made by    {}, rng_seed {}", provenance.tool, provenance.rng_seed)?;
     for (name, value) in &provenance.settings {
         writeln!(out, "           {name} = {value}")?;
@@ -109,6 +110,42 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// How the model would be evaluated here, and why.
+fn write_plan(out: &mut String, scorer: &ForestScorer) -> std::fmt::Result {
+    let costs = scorer.costs();
+    let Evaluation { plan, isa } = scorer.evaluation();
+    let n = |count: usize| grouped(count as u64);
+    match (costs.sliced_ns, costs.counts) {
+        (Some(sliced_ns), Some(counts)) => {
+            writeln!(
+                out,
+                "plan       {plan} on {isa}: about {sliced_ns:.0} ns per event sliced in batches of \
+                 512, {:.0} ns walking",
+                costs.walk_ns
+            )?;
+            writeln!(
+                out,
+                "           sliced: {} byte columns, {} masks, {} reaches kept, {} lines counted",
+                n(counts.windows),
+                n(counts.masks),
+                n(counts.reaches),
+                n(counts.lines_counted + counts.reaches_counted)
+            )?;
+            writeln!(
+                out,
+                "           {} KiB of working memory, {} KiB of operations",
+                n(counts.memory_bytes >> 10),
+                n(counts.program_bytes >> 10)
+            )
+        }
+        _ => writeln!(
+            out,
+            "plan       {plan} on {isa}: about {:.0} ns per event; its splits cannot be sliced",
+            costs.walk_ns
+        ),
+    }
 }
 
 fn stream_text(info: &StreamInfo) -> String {

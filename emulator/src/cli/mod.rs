@@ -3,6 +3,7 @@
 //! Data goes to stdout, talk to stderr. Exit code 0: done; 1: failed; 2: wrong usage.
 
 mod convert;
+mod engine;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use scout40_replay::inject::InjectionSpec;
 use scout40_replay::pacing::Rate;
 
+use super::engine::EngineArgs;
 use super::output::print;
 use super::parse;
 use crate::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
@@ -36,6 +37,8 @@ pub struct RunArgs {
     /// The model that scores
     #[arg(long, value_name = "M.model")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// A menu of trigger lines (TOML)
     #[arg(long, value_name = "MENU.toml")]
     menu: Option<PathBuf>,
@@ -124,6 +127,7 @@ impl From<RunArgs> for RunConfig {
         RunConfig {
             stream: args.stream,
             model: args.model,
+            engine: args.engine.into(),
             menu: args.menu,
             thresholds: args.threshold,
             target_rates_hz: args.target_rate,

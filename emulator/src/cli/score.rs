@@ -16,6 +16,7 @@ use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::temporary_name;
 use scout40_replay::source::{FileSource, Source};
 
+use super::engine::EngineArgs;
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use crate::calibrate::{score_stream, training_rows};
 use crate::config::LoadedModel;
@@ -35,6 +36,8 @@ pub struct ScoreArgs {
     /// The model
     #[arg(long, value_name = "M.model")]
     model: PathBuf,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Decide: score at least this, in display units or `raw:N`
     #[arg(long, value_name = "X|raw:N", allow_hyphen_values = true)]
     threshold: Option<Threshold>,
@@ -65,7 +68,7 @@ struct Rows {
 
 pub fn run(args: &ScoreArgs) -> Result<()> {
     refuse_overwrite(&args.output, args.force)?;
-    let model = LoadedModel::read(&args.model)?;
+    let model = LoadedModel::read(&args.model, args.engine.into())?;
     let mut source = FileSource::open(&args.stream)?;
     let threshold = match args.threshold {
         None => None,

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
+use scout40_models::{Evaluation, Isa};
 use scout40_replay::inject::{InjectionSpec, Signal};
 use scout40_studies::rate::{efficiency, rate_khz};
 use serde::Serialize;
@@ -118,7 +119,16 @@ pub struct Host {
     pub core_reader: usize,
     /// Cores of the workers.
     pub cores_workers: Vec<usize>,
-    /// Instruction set of the kernels.
+    /// Best instruction set that it has.
+    pub isa: &'static str,
+}
+
+/// How the model was evaluated: changes no score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EvaluationSummary {
+    /// `sliced` or `walk`.
+    pub plan: &'static str,
+    /// Instruction set.
     pub isa: &'static str,
 }
 
@@ -162,6 +172,8 @@ pub struct RunSummary {
     pub stream: InputSummary,
     /// The model.
     pub model: Option<InputSummary>,
+    /// How the model was evaluated.
+    pub evaluation: Option<EvaluationSummary>,
     /// The injected signals' streams.
     pub signal_streams: Vec<InputSummary>,
     /// The background that thresholds were calibrated with.
@@ -247,6 +259,10 @@ impl RunSummary {
                 path: plan.config.model.as_ref().map_or(String::new(), |p| p.display().to_string()),
                 name: loaded.model.spec().to_string(),
                 digest: Some(format!("{:016x}", loaded.model.digest())),
+            }),
+            evaluation: plan.model.as_ref().map(|loaded| {
+                let Evaluation { plan, isa } = loaded.scorer.evaluation();
+                EvaluationSummary { plan, isa }
             }),
             signal_streams: signal_streams(plan),
             calibration_stream: plan.config.calibrate.as_ref().map(|p| p.display().to_string()),
@@ -376,7 +392,7 @@ fn host(plan: &RunPlan) -> Host {
         cores_allowed: allowed_cores(),
         core_reader: plan.placement.reader,
         cores_workers: plan.placement.workers.clone(),
-        isa: "portable",
+        isa: Isa::best().name(),
     }
 }
 

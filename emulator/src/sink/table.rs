@@ -19,8 +19,8 @@ fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
     let config = &summary.config;
     writeln!(out)?;
     writeln!(out, "stream     {} ({})", summary.stream.path, summary.stream.name)?;
-    if let Some(model) = &summary.model {
-        writeln!(out, "model      {} ({}, {})", model.path, model.name, summary.host.isa)?;
+    if let (Some(model), Some(how)) = (&summary.model, &summary.evaluation) {
+        writeln!(out, "model      {} ({}, {} on {})", model.path, model.name, how.plan, how.isa)?;
     }
     writeln!(
         out,

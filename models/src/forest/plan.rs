@@ -11,7 +11,7 @@ use super::walk::ForestWalk;
 use crate::error::{Error, Result};
 use crate::kernels::isa::Isa;
 use crate::rows::{MAX_BATCH, Rows};
-use crate::scorer::{Score, Scorer, Scratch};
+use crate::scorer::{Evaluation, Score, Scorer, Scratch};
 
 /// Largest working memory of evaluation on the side; beyond, a walk is what is left.
 const MAX_MEMORY_BYTES: usize = 256 << 20;
@@ -104,8 +104,9 @@ impl ForestScorer {
             PlanChoice::Walk => scorer.plan = Plan::Walk,
             PlanChoice::Sliced => {
                 let Some(sliced) = ForestSliced::new(forest) else {
-                    let found = "an extended forest, whose splits weigh several features";
-                    return Err(Error::forest("plan `sliced`", "an axis-parallel forest", found));
+                    let expected = "an axis-parallel forest without a range penalty";
+                    let found = "another one: take the plan `walk`";
+                    return Err(Error::forest("plan `sliced`", expected, found));
                 };
                 let bytes = sliced.counts().memory_bytes;
                 if bytes > MAX_MEMORY_BYTES {
@@ -119,21 +120,6 @@ impl ForestScorer {
         Ok(scorer)
     }
 
-    /// The plan that was taken: `sliced` or `walk`.
-    #[must_use]
-    pub fn plan_name(&self) -> &'static str {
-        match self.plan {
-            Plan::Walk => "walk",
-            Plan::Sliced(_) => "sliced",
-        }
-    }
-
-    /// The instructions that it runs on.
-    #[must_use]
-    pub fn isa(&self) -> Isa {
-        self.isa
-    }
-
     /// What the plans would cost.
     #[must_use]
     pub fn costs(&self) -> &PlanCosts {
@@ -144,6 +130,14 @@ impl ForestScorer {
 impl Scorer for ForestScorer {
     fn n_features(&self) -> usize {
         self.walk.n_features()
+    }
+
+    fn evaluation(&self) -> Evaluation {
+        let plan = match self.plan {
+            Plan::Walk => "walk",
+            Plan::Sliced(_) => "sliced",
+        };
+        Evaluation { plan, isa: self.isa.name() }
     }
 
     fn scratch(&self) -> Scratch {

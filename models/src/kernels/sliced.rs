@@ -63,8 +63,10 @@ pub(crate) const COUNT_STEP: usize = 8;
 pub(crate) type LineStep = [OperandPair; COUNT_STEP / 2];
 /// How many of them are right children where a step computes the reaches that it adds.
 pub(crate) const COUNT_RIGHT: usize = 4;
-/// Lines of the state of a count: how often 1, 2 and 4.
-pub(crate) const STATE_LINES: usize = 3;
+/// Most steps of a count that share a line for what they carry.
+pub(crate) const CARRY_STEPS: usize = 4;
+/// Lines of the state of a count: how often 1, 2, 4, 8 and 16.
+pub(crate) const STATE_LINES: usize = 5;
 
 /// Lines of zeros: the state of a count that has not begun.
 pub(crate) const ZERO_LINE: usize = 0;
@@ -140,9 +142,24 @@ pub(crate) struct Parts {
     pub constant: i32,
     /// First line of the reaches.
     pub reach_line: usize,
-    /// First line of what the steps of the counts carry: one for each, in order.
+    /// First line of what the counts carry: one for every [`CARRY_STEPS`] steps of one kind, in
+    /// order.
     pub carry_line: usize,
     pub n_lines: usize,
+}
+
+impl Parts {
+    /// Lines that the counts carry.
+    pub(crate) fn n_carries(&self) -> usize {
+        let (mut lines_begin, mut reaches_begin) = (0, 0);
+        let mut n = 0;
+        for count in &self.counts {
+            n += (count.lines_end - lines_begin).div_ceil(CARRY_STEPS as u32);
+            n += (count.reaches_end - reaches_begin).div_ceil(CARRY_STEPS as u32);
+            (lines_begin, reaches_begin) = (count.lines_end, count.reaches_end);
+        }
+        n as usize
+    }
 }
 
 /// A forest as streams of operations, found to stay within its working memory.
@@ -185,8 +202,7 @@ impl Program {
         assert!(counted.all(pair), "operands of counts");
         let states = |c: &Count| run(&c.from, STATE_LINES) && run(&c.to, STATE_LINES);
         assert!(parts.counts.iter().all(states), "states of counts");
-        let n_steps = parts.line_steps.len() + parts.reach_steps.len();
-        assert!(fits(parts.carry_line, n_steps), "room for the carries");
+        assert!(fits(parts.carry_line, parts.n_carries()), "room for the carries");
         assert!(parts.planes.iter().flatten().all(inside), "planes");
         assert!(parts.planes.iter().all(|planes| planes.len() <= 32), "sums of 32 bits");
         Program(parts)
@@ -370,6 +386,7 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut reach_begin, mut counts_begin) = (0, 0);
     let (mut lines_begin, mut reaches_begin) = (0, 0);
     let mut carry = memory.place(operand(program.carry_line));
+    let zero = W::splat(memory.proof, 0);
     for group in &program.groups {
         let mut out = memory.place(operand(program.reach_line));
         for chunk in &program.reach[reach_begin..group.reach_end as usize] {
@@ -386,25 +403,29 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
             }
         }
         for count in &program.counts[counts_begin..group.counts_end as usize] {
-            let mut state = State::<W>(
-                memory.get(count.from),
-                memory.get(count.from + operand(1)),
-                memory.get(count.from + operand(2)),
-            );
-            for step in &program.line_steps[lines_begin..count.lines_end as usize] {
-                let ((a, b), (c, d)) = (memory.get_pair(&step[0]), memory.get_pair(&step[1]));
-                let ((e, f), (g, h)) = (memory.get_pair(&step[2]), memory.get_pair(&step[3]));
-                carry = memory.push(carry, state.add([a, b, c, d], [e, f, g, h]));
+            let mut state = State::load(memory, count.from);
+            let steps = &program.line_steps[lines_begin..count.lines_end as usize];
+            for steps in steps.chunks(CARRY_STEPS) {
+                let mut carried = zero;
+                for step in steps {
+                    let ((a, b), (c, d)) = (memory.get_pair(&step[0]), memory.get_pair(&step[1]));
+                    let ((e, f), (g, h)) = (memory.get_pair(&step[2]), memory.get_pair(&step[3]));
+                    carried = carried.or(state.add([a, b, c, d], [e, f, g, h]));
+                }
+                carry = memory.push(carry, carried);
             }
-            for step in &program.reach_steps[reaches_begin..count.reaches_end as usize] {
-                let right = |k: usize| memory.right(&step[k]);
-                let left = |k: usize| memory.left(&step[COUNT_RIGHT + k]);
-                let first = [right(0), right(1), right(2), right(3)];
-                carry = memory.push(carry, state.add(first, [left(0), left(1), left(2), left(3)]));
+            let steps = &program.reach_steps[reaches_begin..count.reaches_end as usize];
+            for steps in steps.chunks(CARRY_STEPS) {
+                let mut carried = zero;
+                for step in steps {
+                    let right = |k: usize| memory.right(&step[k]);
+                    let left = |k: usize| memory.left(&step[COUNT_RIGHT + k]);
+                    let first = [right(0), right(1), right(2), right(3)];
+                    carried = carried.or(state.add(first, [left(0), left(1), left(2), left(3)]));
+                }
+                carry = memory.push(carry, carried);
             }
-            memory.set(count.to, state.0);
-            memory.set(count.to + operand(1), state.1);
-            memory.set(count.to + operand(2), state.2);
+            state.store(memory, count.to);
             lines_begin = count.lines_end as usize;
             reaches_begin = count.reaches_end as usize;
         }
@@ -413,24 +434,46 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     }
 }
 
-/// How often a weight was reached, modulo 8: bits of weight 1, 2 and 4.
-struct State<W>(W, W, W);
+/// How often a weight was reached, modulo 32: bits of weight 1, 2, 4, 8 and 16.
+struct State<W>([W; STATE_LINES]);
 
 impl<W: Word> State<W> {
-    /// Adds eight lines; returns what counts eight times.
+    #[inline(always)]
+    fn load(memory: &Memory<W>, from: Operand) -> State<W> {
+        let mut state = State([W::splat(memory.proof, 0); STATE_LINES]);
+        for (k, bit) in state.0.iter_mut().enumerate() {
+            *bit = memory.get(from + operand(k));
+        }
+        state
+    }
+
+    #[inline(always)]
+    fn store(self, memory: &Memory<W>, to: Operand) {
+        for (k, bit) in self.0.into_iter().enumerate() {
+            memory.set(to + operand(k), bit);
+        }
+    }
+
+    /// Adds eight lines; returns what counts 32 times. Of [`CARRY_STEPS`] additions at most one
+    /// carries so far, because 31 + 4 · 8 is less than twice 32.
     #[inline(always)]
     fn add(&mut self, [a, b, c, d]: [W; 4], [e, f, g, h]: [W; 4]) -> W {
-        let (ones, two_a) = W::full_add(self.0, a, b);
+        let [ones, twos, fours, eights, sixteens] = self.0;
+        let (ones, two_a) = W::full_add(ones, a, b);
         let (ones, two_b) = W::full_add(ones, c, d);
-        let (twos, four_a) = W::full_add(self.1, two_a, two_b);
+        let (twos, four_a) = W::full_add(twos, two_a, two_b);
         let (ones, two_a) = W::full_add(ones, e, f);
         let (ones, two_b) = W::full_add(ones, g, h);
         let (twos, four_b) = W::full_add(twos, two_a, two_b);
-        let (fours, eights) = W::full_add(self.2, four_a, four_b);
-        *self = State(ones, twos, fours);
-        eights
+        let (fours, eight) = W::full_add(fours, four_a, four_b);
+        let sixteen = eights.and(eight);
+        let carry = sixteens.and(sixteen);
+        self.0 = [ones, twos, fours, eights.xor(eight), sixteens.xor(sixteen)];
+        carry
     }
 }
+
+const _: () = assert!(31 + CARRY_STEPS * COUNT_STEP < 2 * 32);
 
 /// Turns the planes of the sum into scores.
 #[inline(always)]

@@ -13,8 +13,8 @@ use super::schedule::{NOTHING, Schedule};
 use super::weights;
 use crate::forest::Forest;
 use crate::kernels::sliced::{
-    COUNT_RIGHT, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, ReachOp, STATE_LINES,
-    ZERO_LINE, operand,
+    CARRY_STEPS, COUNT_RIGHT, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, ReachOp,
+    STATE_LINES, ZERO_LINE, operand,
 };
 
 /// Bits of a sum.
@@ -41,6 +41,7 @@ pub(super) struct Counts {
     pub planes: [Vec<Operand>; 2],
     pub carry_line: usize,
     first_line: usize,
+    n_carries: usize,
     /// Lines to be added in the end, by sign and place.
     pending: [Vec<Vec<Operand>>; 2],
 }
@@ -61,6 +62,7 @@ impl Counts {
             planes: [Vec::new(), Vec::new()],
             carry_line: first_line + 2 * 2 * MAX_PLANES * STATE_LINES,
             first_line,
+            n_carries: 0,
             pending: [(); 2].map(|()| vec![Vec::new(); MAX_PLANES + STATE_LINES]),
         };
         let mut begun: BTreeSet<Digit> = BTreeSet::new();
@@ -84,16 +86,12 @@ impl Counts {
 
     /// First line after all that it writes.
     pub(super) fn end_line(&self) -> usize {
-        self.carry_line + self.n_steps()
+        self.carry_line + self.n_carries
     }
 
     /// The state of the counts of a group (stage 0) or of the last ones (stage 1).
     fn state(&self, stage: usize, (sign, place): Digit) -> Operand {
         operand(self.first_line + ((2 * stage + sign) * MAX_PLANES + place) * STATE_LINES)
-    }
-
-    fn n_steps(&self) -> usize {
-        self.line_steps.len() + self.reach_steps.len()
     }
 
     /// The line after that of the operand `bit` times counts 2^`bit` times as much.
@@ -105,7 +103,7 @@ impl Counts {
     }
 
     fn push(&mut self, digit: Digit, from: Operand, to: Operand, terms: &Terms) {
-        let first_step = self.n_steps();
+        let before = (self.line_steps.len(), self.reach_steps.len());
         for lines in terms.lines.chunks(COUNT_STEP) {
             let mut step = [ZERO; COUNT_STEP];
             step[..lines.len()].copy_from_slice(lines);
@@ -124,12 +122,15 @@ impl Counts {
             self.reach_steps.push(step);
         }
         let (lines_end, reaches_end) = (self.line_steps.len(), self.reach_steps.len());
+        let (lines, reaches) = (lines_end - before.0, reaches_end - before.1);
         let (lines_end, reaches_end) = (lines_end as u32, reaches_end as u32);
         self.counts.push(Count { from, to, lines_end, reaches_end });
-        for step in first_step..self.n_steps() {
-            let (sign, place) = digit;
-            self.add_later((sign, place + STATE_LINES), 0, operand(self.carry_line + step));
+        let (sign, place) = digit;
+        let n_carries = lines.div_ceil(CARRY_STEPS) + reaches.div_ceil(CARRY_STEPS);
+        for carry in self.n_carries..self.n_carries + n_carries {
+            self.add_later((sign, place + STATE_LINES), 0, operand(self.carry_line + carry));
         }
+        self.n_carries += n_carries;
     }
 
     fn end_group(&mut self, reach_end: usize) {

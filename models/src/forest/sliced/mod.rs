@@ -57,8 +57,12 @@ pub(super) struct ForestSliced {
 }
 
 impl ForestSliced {
-    /// `None` for extended forests: their comparisons are not of one column.
+    /// `None` where more than one column is compared, or more than the leaf counts: extended
+    /// forests, and those with a penalty for leaving the ranges of nodes.
     pub(super) fn new(forest: &Forest) -> Option<ForestSliced> {
+        if forest.parts().ranges.is_some() {
+            return None;
+        }
         let Splits::Axis(splits) = &forest.parts().splits else { return None };
         let weights = weights::weigh(forest);
         let is_needed = needed(forest, &weights.of_node);

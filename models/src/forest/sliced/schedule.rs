@@ -20,7 +20,7 @@ use crate::kernels::sliced::{
 /// Lines of reaches in a group: as many as stay in a level-1 cache of 48 KiB while masks pass
 /// through it. More would share the padding of counts among more trees, but be written to level
 /// 2. A single tree may need more.
-const GROUP_LINES: usize = 256;
+const GROUP_LINES: usize = 340;
 
 pub(super) const NOTHING: ReachOp = ReachOp::new(operand(ZERO_LINE), operand(ZERO_LINE));
 

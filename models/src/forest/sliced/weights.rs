@@ -14,9 +14,11 @@ use crate::forest::Forest;
 
 /// Candidates that are kept per node: more find hardly cheaper weights.
 const MAX_CANDIDATES: usize = 8;
-/// Cost of a digit, and what a leaf costs besides because its reach is needed only for that.
-const DIGIT_COST: u32 = 2;
-const LEAF_COST: u32 = 3;
+/// Costs in loads, about: of a reach that gets a line, of a digit that adds such a line, and of a
+/// digit that adds a reach computed for it.
+const REACH_COST: u32 = 4;
+const LINE_COST: u32 = 3;
+const COMPUTED_COST: u32 = 5;
 
 /// Weights of all nodes, in the order of the forest's arrays; roots have weight 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +72,7 @@ fn weigh_tree(forest: &Forest, tree: usize, weights: &mut [i64]) -> i64 {
             let value = i64::from(parts.leaf_values[range.start + node]);
             vec![Candidate { value, cost: 0, children: [0; 2] }]
         } else {
-            let leaf_costs = [child, child + 1].map(|c| if left[c] == 0 { LEAF_COST } else { 0 });
-            combine([&candidates[child], &candidates[child + 1]], leaf_costs)
+            combine([&candidates[child], &candidates[child + 1]])
         };
     }
     let mut chosen = vec![0; left.len()];
@@ -93,18 +94,17 @@ fn weigh_tree(forest: &Forest, tree: usize, weights: &mut [i64]) -> i64 {
 }
 
 /// The cheapest candidates of a node from those of its children.
-fn combine(children: [&[Candidate]; 2], leaf_costs: [u32; 2]) -> Vec<Candidate> {
+fn combine(children: [&[Candidate]; 2]) -> Vec<Candidate> {
     let mut all = Vec::with_capacity(2 * children[0].len() * children[1].len());
     for (i, a) in children[0].iter().enumerate() {
         for (j, b) in children[1].iter().enumerate() {
             let digits = n_digits(a.value - b.value);
-            let below = a.cost + b.cost + digits * DIGIT_COST;
             let children = [i as u8, j as u8];
             // The other child keeps the difference.
-            for (value, heavy) in [(a.value, 1), (b.value, 0)] {
-                let leaf_cost = if digits == 0 { 0 } else { leaf_costs[heavy] };
-                all.push(Candidate { value, cost: below + leaf_cost, children });
-            }
+            let heavy_right = a.with_weight(0) + b.with_weight(digits);
+            all.push(Candidate { value: a.value, cost: heavy_right, children });
+            let heavy_left = a.with_weight(digits) + b.with_weight(0);
+            all.push(Candidate { value: b.value, cost: heavy_left, children });
         }
     }
     all.sort_by_key(|c| (c.value, c.cost, c.children));
@@ -112,6 +112,18 @@ fn combine(children: [&[Candidate]; 2], leaf_costs: [u32; 2]) -> Vec<Candidate> 
     all.sort_by_key(|c| (c.cost, c.value));
     all.truncate(MAX_CANDIDATES);
     all
+}
+
+impl Candidate {
+    /// What the node costs with so many digits of its own. A node with nothing below it that
+    /// costs anything gets no line: its reach is computed for each digit.
+    fn with_weight(&self, n_digits: u32) -> u32 {
+        if self.cost == 0 {
+            n_digits * COMPUTED_COST
+        } else {
+            self.cost + REACH_COST + n_digits * LINE_COST
+        }
+    }
 }
 
 #[cfg(test)]
