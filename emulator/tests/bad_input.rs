@@ -484,6 +484,20 @@ fn training_that_makes_no_sense_is_refused() {
 // Requests that make no sense.
 
 #[test]
+fn evaluations_that_cannot_be_are_refused() {
+    let desk = Desk::new();
+    desk.refused(2, &format!("{SCORING} --isa sse9"), &["sse9", "expected auto, portable"]);
+    let foreign = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    desk.refused(2, &format!("{SCORING} --isa {foreign}"), &[foreign, "this processor lacks"]);
+    desk.refused(2, &format!("{SCORING} --plan fastest"), &["expected auto, sliced, walk"]);
+    desk.done("train forest --input fixtures/pathological/good.s40 --variant eif -o e.model");
+    let words = SCORING.replace("fixtures/models/forest.model", "e.model");
+    let said = ["e.model", "axis-parallel", "take the plan `walk`"];
+    desk.refused(1, &format!("{words} --plan sliced"), &said);
+    desk.done(&format!("{words} --plan walk"));
+}
+
+#[test]
 fn numbers_that_a_run_cannot_have_are_usage_errors() {
     let desk = Desk::new();
     let threshold = ["--threshold", "expected a threshold such as", "raw:"];
