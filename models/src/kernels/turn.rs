@@ -1,226 +1,260 @@
 //! Turns lists that lie end to end on their side: entries of equal rank come to lie side by side.
 //!
 //! ```text
-//! codes   a0 a1 a2 │ b0 │ c0 c1 │ …       begins 0, 3, 4, …   keep 3, 1, 2, …
+//! codes   a0 a1 a2 │ b0 │ c0 c1 │ …       offsets 0, 3, 4, 6, …
 //! lanes   rank 0: a0 b0 c0 …   rank 1: a1 0 c1 …   rank 2: a2 0 0 …
 //! ```
 //!
-//! Eight lists at a time, as the transposition of an 8 × 8 square: no loop over the entries of a
-//! list, whose end would be mispredicted every time. On x86-64 the square takes three rounds of
-//! interleaving, with instructions that every such processor has; elsewhere the obvious double
-//! loop, which is also what the test compares with.
-#![cfg_attr(
-    target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "vector loads and stores, whose bounds are asserted once per call"
-    )
-)]
+//! Here is what all instruction sets have in common: [`turn`] cuts the lists into *lines*, up to
+//! 32 lists whose lanes share a cache line, and gives each line with all columns at once to the
+//! processor's own way ([`turn_avx2`](super::turn_avx2), [`turn_avx512`](super::turn_avx512)).
+//! Those look at no list's end, which would be mispredicted every time: they read a fixed number
+//! of codes from where a list begins, and put zeros where its multiplicity says so. What must not
+//! be read that way, because the codes end or are bytes, is copied ([`staged`]) to where it can.
+//! The obvious double loop ([`portable`]) is the specification.
 
-/// Lists that are turned at once, and ranks per call.
-pub(crate) const SIDE: usize = 8;
+use super::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::{turn_avx2, turn_avx512};
+
+/// Most entries of a list.
+pub(crate) const RANKS: usize = 16;
+/// Lists that are turned at once: lanes in a cache line.
+pub(super) const LINE: usize = 32;
+/// How many codes from the beginning of a list may be looked at.
+pub(super) const REACH: usize = 80;
 /// The place of a rank that nobody asks for.
-pub(crate) const NOWHERE: u32 = u32::MAX;
+const NOWHERE: u32 = u32::MAX;
 
-/// Entry n keeps the first n of eight entries.
-static KEEP: [[i16; SIDE]; SIDE + 1] = {
-    let mut masks = [[0; SIDE]; SIDE + 1];
-    let mut n = 0;
-    while n <= SIDE {
-        let mut entry = 0;
-        while entry < n {
-            masks[n][entry] = -1;
-            entry += 1;
-        }
-        n += 1;
-    }
-    masks
-};
+/// Where 32 lists begin, and where the last one ends.
+pub(super) type Offsets = [u32; LINE + 1];
 
-/// Lists to be turned, in groups of eight. What the columns of one collection have in common.
-#[derive(Clone, Copy)]
-pub(crate) struct Lists<'a> {
-    /// Where the entries of rank 0 of each list would be.
-    begins: &'a [[u32; SIDE]],
-    /// How many entries count, 0 to 8, of each list.
-    keep: &'a [[u8; SIDE]],
-    /// The largest of the beginnings.
-    furthest: usize,
+/// Where each rank goes: the index of lane 0 of what was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    places: [u32; RANKS],
+    /// One bit for each rank that has a place.
+    asked: u32,
+    /// The largest place.
+    furthest: u32,
 }
 
-impl<'a> Lists<'a> {
-    /// Lists that begin there, of which so many entries count.
+impl Places {
+    /// Nobody asks for anything.
+    pub(crate) const NONE: Places = Places { places: [NOWHERE; RANKS], asked: 0, furthest: 0 };
+
+    /// Lets a rank go there, unless it has a place already; says whether it could.
     ///
     /// # Panics
-    /// If there is not one multiplicity per list, or one beyond eight.
-    pub(crate) fn new(begins: &'a [[u32; SIDE]], keep: &'a [[u8; SIDE]]) -> Lists<'a> {
-        assert_eq!(begins.len(), keep.len(), "one multiplicity per list");
-        let most = keep.as_flattened().iter().copied().max().unwrap_or(0);
-        assert!(usize::from(most) <= SIDE, "at most eight entries of a list");
-        let furthest = begins.as_flattened().iter().copied().max().unwrap_or(0) as usize;
-        Lists { begins, keep, furthest }
+    /// If there is no such rank.
+    pub(crate) fn set(&mut self, rank: usize, place: u32) -> bool {
+        let free = self.places[rank] == NOWHERE;
+        if free {
+            self.places[rank] = place;
+            self.asked |= 1 << rank;
+            self.furthest = self.furthest.max(place);
+        }
+        free
+    }
+
+    /// The places of the ranks that have one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.places.into_iter().filter(|&place| place != NOWHERE).map(|place| place as usize)
+    }
+
+    /// One bit for each rank that has a place.
+    #[inline(always)]
+    pub(super) fn asked(&self) -> u32 {
+        self.asked
+    }
+
+    /// The place of a rank that has one.
+    #[inline(always)]
+    pub(super) fn place(&self, rank: usize) -> usize {
+        self.places[rank] as usize
     }
 }
 
-/// Writes the first `N` ranks: rank k of list j goes to `lanes[places[k] + first_lane + j]`.
+/// The entries of all lists, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Codes<'a> {
+    /// As they come out.
+    Words(&'a [i16]),
+    /// To be widened.
+    Bytes(&'a [u8]),
+}
+
+/// One quantity of all lists, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column<'a> {
+    codes: Codes<'a>,
+    places: &'a Places,
+}
+
+impl<'a> Column<'a> {
+    /// Nothing that goes nowhere.
+    pub(crate) const EMPTY: Column<'static> =
+        Column { codes: Codes::Words(&[]), places: &Places::NONE };
+
+    /// These codes go to those places.
+    pub(crate) fn new(codes: Codes<'a>, places: &'a Places) -> Column<'a> {
+        Column { codes, places }
+    }
+
+    /// The codes; none if they are bytes.
+    #[inline(always)]
+    pub(super) fn words(&self) -> &'a [i16] {
+        match self.codes {
+            Codes::Words(words) => words,
+            Codes::Bytes(_) => &[],
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn places(&self) -> &'a Places {
+        self.places
+    }
+}
+
+/// Columns of the same lists, and what they have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns<'a> {
+    columns: &'a [Column<'a>],
+    /// Words that every one of them has.
+    n_words: usize,
+    /// One bit for each rank that one of them has a place for.
+    asked: u32,
+}
+
+impl<'a> Columns<'a> {
+    fn new(columns: &'a [Column<'a>]) -> Columns<'a> {
+        let (mut n_words, mut asked) = (usize::MAX, 0);
+        for column in columns {
+            n_words = n_words.min(column.words().len());
+            asked |= column.places.asked;
+        }
+        Columns { columns, n_words, asked }
+    }
+
+    #[inline(always)]
+    pub(super) fn as_slice(&self) -> &'a [Column<'a>] {
+        self.columns
+    }
+
+    /// Words that every column has.
+    #[inline(always)]
+    pub(super) fn n_words(&self) -> usize {
+        self.n_words
+    }
+
+    /// One bit for each rank that one of the columns has a place for.
+    #[inline(always)]
+    pub(super) fn asked(&self) -> u32 {
+        self.asked
+    }
+}
+
+/// Rank k of list j goes to `lanes[place of k + first_lane + j]`, zero where the list is shorter.
+/// The lists lie between consecutive `offsets`. Other lanes stay as they are.
 ///
 /// # Panics
-/// If reading eight entries of any list would pass the end of the codes, or writing that of the
-/// lanes.
-pub(crate) fn turn<const N: usize>(
-    codes: &[i16],
-    lists: Lists<'_>,
-    places: &[u32; N],
+/// If the lists are longer than 16, or pass the end of the codes or of the lanes.
+pub(crate) fn turn(
+    isa: Isa,
+    offsets: &[u32],
+    columns: &[Column<'_>],
     lanes: &mut [i16],
     first_lane: usize,
 ) {
-    let n = lists.begins.len();
-    assert!(n == 0 || lists.furthest + SIDE <= codes.len(), "codes end too early");
-    let wanted = places.iter().filter(|&&place| place != NOWHERE);
-    let last = wanted.copied().max().unwrap_or(0) as usize + first_lane + n * SIDE;
-    assert!(last <= lanes.len(), "lanes end too early");
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE2 is part of x86-64. The assertions here and of `Lists::new` are what the
-    // function asks for.
-    unsafe {
-        x86_64::<N>(codes, lists, places, lanes, first_lane);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    portable::<N>(codes, lists, places, lanes, first_lane);
-}
-
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn portable<const N: usize>(
-    codes: &[i16],
-    lists: Lists<'_>,
-    places: &[u32; N],
-    lanes: &mut [i16],
-    first_lane: usize,
-) {
-    let begins = lists.begins.as_flattened().iter().zip(lists.keep.as_flattened());
-    for (j, (&begin, &keep)) in begins.enumerate() {
-        for (k, &place) in places.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
-            let code = codes[begin as usize + k] & KEEP[usize::from(keep)][k];
-            lanes[place as usize + first_lane + j] = code;
-        }
-    }
-}
-
-/// # Safety
-/// Eight codes can be read from every beginning, `lists.begins.len() * 8` lanes written from every
-/// place, and at most eight entries are kept.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-unsafe fn x86_64<const N: usize>(
-    codes: &[i16],
-    lists: Lists<'_>,
-    places: &[u32; N],
-    lanes: &mut [i16],
-    first_lane: usize,
-) {
-    use std::arch::x86_64::{
-        __m128i, _mm_and_si128, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128,
-        _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi16,
-        _mm_unpacklo_epi32, _mm_unpacklo_epi64,
-    };
-    let (codes, lanes) = (codes.as_ptr(), lanes.as_mut_ptr());
-    for (square, (begins, keep)) in lists.begins.iter().zip(lists.keep).enumerate() {
-        let row = |k: usize| {
-            // SAFETY: the caller guarantees codes from every beginning.
-            let at = unsafe { codes.add(begins[k] as usize) };
-            // SAFETY: there are eight of them.
-            let entries = unsafe { _mm_loadu_si128(at.cast()) };
-            // SAFETY: the caller guarantees at most eight, and the table has nine entries.
-            let mask = unsafe { KEEP.get_unchecked(usize::from(keep[k])) };
-            // SAFETY: an entry of the table has eight integers.
-            let mask = unsafe { _mm_loadu_si128(mask.as_ptr().cast()) };
-            _mm_and_si128(entries, mask)
-        };
-        let put = |rank: usize, entries: __m128i| {
-            if rank < N && places[rank] != NOWHERE {
-                let at = places[rank] as usize + first_lane + square * SIDE;
-                // SAFETY: the caller guarantees so many lanes from every place.
-                let to = unsafe { lanes.add(at) };
-                // SAFETY: eight of them belong to this square.
-                unsafe { _mm_storeu_si128(to.cast(), entries) };
+    let columns = Columns::new(columns);
+    let n = offsets.len() - 1;
+    let furthest = columns.columns.iter().map(|column| column.places.furthest).max();
+    let end = furthest.unwrap_or(0) as usize + first_lane + n;
+    assert!(columns.asked == 0 || end <= lanes.len(), "lanes end too early");
+    let mut list = 0;
+    while list < n {
+        let lane = first_lane + list;
+        let len = (LINE - lane % LINE).min(n - list);
+        match offsets[list..].first_chunk() {
+            Some(whole) if len == LINE => line(isa, whole, len, columns, lanes, lane),
+            _ => {
+                let mut some = [offsets[list + len]; LINE + 1];
+                some[..len].copy_from_slice(&offsets[list..list + len]);
+                line(isa, &some, len, columns, lanes, lane);
             }
-        };
-        // Rare objects: most squares have none.
-        if u64::from_ne_bytes(*keep) == 0 {
-            (0..N).for_each(|rank| put(rank, _mm_setzero_si128()));
-            continue;
         }
-        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
-        let (r4, r5, r6, r7) = (row(4), row(5), row(6), row(7));
-        // Ranks 0 to 3 come from the low halves of the rows, 4 to 7 from the high ones.
-        let (a0, a2) = (_mm_unpacklo_epi16(r0, r1), _mm_unpacklo_epi16(r2, r3));
-        let (a4, a6) = (_mm_unpacklo_epi16(r4, r5), _mm_unpacklo_epi16(r6, r7));
-        let (b0, b4) = (_mm_unpacklo_epi32(a0, a2), _mm_unpacklo_epi32(a4, a6));
-        put(0, _mm_unpacklo_epi64(b0, b4));
-        put(1, _mm_unpackhi_epi64(b0, b4));
-        let (b1, b5) = (_mm_unpackhi_epi32(a0, a2), _mm_unpackhi_epi32(a4, a6));
-        put(2, _mm_unpacklo_epi64(b1, b5));
-        put(3, _mm_unpackhi_epi64(b1, b5));
-        let (a1, a3) = (_mm_unpackhi_epi16(r0, r1), _mm_unpackhi_epi16(r2, r3));
-        let (a5, a7) = (_mm_unpackhi_epi16(r4, r5), _mm_unpackhi_epi16(r6, r7));
-        let (b2, b6) = (_mm_unpacklo_epi32(a1, a3), _mm_unpacklo_epi32(a5, a7));
-        put(4, _mm_unpacklo_epi64(b2, b6));
-        put(5, _mm_unpackhi_epi64(b2, b6));
-        let (b3, b7) = (_mm_unpackhi_epi32(a1, a3), _mm_unpackhi_epi32(a5, a7));
-        put(6, _mm_unpacklo_epi64(b3, b7));
-        put(7, _mm_unpackhi_epi64(b3, b7));
+        list += len;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Random;
-
-    fn agree<const N: usize>(codes: &[i16], lists: Lists<'_>, places: &[u32; N]) {
-        let (mut fast, mut obvious) = (vec![-7; 600], vec![-7; 600]);
-        turn::<N>(codes, lists, places, &mut fast, 3);
-        portable::<N>(codes, lists, places, &mut obvious, 3);
-        assert_eq!(fast, obvious);
+/// Turns the first `n` of the lists; the others are empty.
+fn line(
+    isa: Isa,
+    offsets: &Offsets,
+    n: usize,
+    columns: Columns<'_>,
+    lanes: &mut [i16],
+    lane: usize,
+) {
+    if matches!(isa, Isa::Portable(_)) {
+        return portable(offsets, n, columns, lanes, lane);
     }
+    if offsets[LINE] as usize + REACH > columns.n_words {
+        return staged(isa, offsets, n, columns, lanes, lane);
+    }
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(proof) => turn_avx512::line(proof, offsets, n, columns, lanes, lane),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(proof) if n == LINE => turn_avx2::line(proof, offsets, columns, lanes, lane),
+        _ => portable(offsets, n, columns, lanes, lane),
+    }
+}
 
-    #[test]
-    fn the_fast_way_equals_the_obvious_one() {
-        let mut random = Random(5);
-        let codes: Vec<i16> = (0..300).map(|_| random.below(65_536) as u16 as i16).collect();
-        for n in 0..=8 {
-            let list = |random: &mut Random| random.below(293) as u32;
-            let begins: Vec<[u32; SIDE]> =
-                (0..n).map(|_| std::array::from_fn(|_| list(&mut random))).collect();
-            let mut keep: Vec<[u8; SIDE]> =
-                (0..n).map(|_| std::array::from_fn(|_| random.below(9) as u8)).collect();
-            if let Some(keep) = keep.get_mut(2) {
-                *keep = [0; SIDE];
+/// As [`line`], from a copy of the codes with something behind them, column by column.
+#[cold]
+fn staged(
+    isa: Isa,
+    offsets: &Offsets,
+    n: usize,
+    columns: Columns<'_>,
+    lanes: &mut [i16],
+    lane: usize,
+) {
+    let (begin, end) = (offsets[0] as usize, offsets[LINE] as usize);
+    let len = end - begin;
+    let relative = offsets.map(|offset| offset - offsets[0]);
+    for column in columns.columns {
+        let mut words = [0; LINE * RANKS + REACH];
+        match column.codes {
+            Codes::Words(codes) => words[..len].copy_from_slice(&codes[begin..end]),
+            Codes::Bytes(codes) => {
+                for (to, &code) in words[..len].iter_mut().zip(&codes[begin..end]) {
+                    *to = code.into();
+                }
             }
-            let lists = Lists::new(&begins, &keep);
-            agree(&codes, lists, &[0, 70, NOWHERE, 210, 280, 350, 420, 490]);
-            agree(&codes, lists, &[490, 0]);
-            agree(&codes, lists, &[NOWHERE, 80, 160, 240]);
         }
+        let copy = [Column { codes: Codes::Words(&words), places: column.places }];
+        line(isa, &relative, n, Columns::new(&copy), lanes, lane);
     }
+}
 
-    #[test]
-    #[should_panic(expected = "codes end too early")]
-    fn reading_past_the_codes_is_refused() {
-        let lists = Lists::new(&[[13; SIDE]], &[[0; SIDE]]);
-        turn(&[0; 20], lists, &[0, 8], &mut [0; 100], 0);
-    }
-
-    #[test]
-    #[should_panic(expected = "lanes end too early")]
-    fn writing_past_the_lanes_is_refused() {
-        let lists = Lists::new(&[[0; SIDE]], &[[0; SIDE]]);
-        turn(&[0; 20], lists, &[0, 93], &mut [0; 100], 0);
-    }
-
-    #[test]
-    #[should_panic(expected = "at most eight")]
-    fn keeping_more_than_a_square_has_is_refused() {
-        Lists::new(&[[0; SIDE]], &[[9; SIDE]]);
+/// The obvious way.
+fn portable(offsets: &Offsets, n: usize, columns: Columns<'_>, lanes: &mut [i16], lane: usize) {
+    for column in columns.columns {
+        for (k, &place) in column.places.places.iter().enumerate() {
+            if place == NOWHERE {
+                continue;
+            }
+            let lanes = &mut lanes[place as usize + lane..][..n];
+            for (to, list) in lanes.iter_mut().zip(offsets.windows(2)) {
+                let at = list[0] as usize + k;
+                *to = match column.codes {
+                    _ if at >= list[1] as usize => 0,
+                    Codes::Words(codes) => codes[at],
+                    Codes::Bytes(codes) => codes[at].into(),
+                };
+            }
+        }
     }
 }
