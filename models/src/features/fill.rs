@@ -19,7 +19,7 @@ use scout40_replay::event::{Block, Collection, Column, Element, Entries};
 
 use super::{Feature, FeatureSpec, Transform};
 use crate::kernels::isa::Isa;
-use crate::kernels::turn::{self, Codes, Places, turn};
+use crate::kernels::turn::{self, Places, turn};
 use crate::rows::{LANE_STRIDE, MAX_BATCH, RowBuffer};
 
 /// Columns of one collection that are turned together.
@@ -155,15 +155,15 @@ fn fill_objects(
     let (n, n_objects) = (events.len(), block.n_entries(collection));
     let (mut columns, mut n_columns) = ([turn::Column::EMPTY; TOGETHER], 0);
     for target in targets {
-        let codes = match block.entries(target.column) {
+        let places = &target.places;
+        columns[n_columns] = match block.entries(target.column) {
             codes if codes.len() != n_objects => {
                 target.clear(n, lanes, lane);
                 continue;
             }
-            Entries::U8(codes) => Codes::Bytes(codes),
-            _ => Codes::Words(block.get(target.column)),
+            Entries::U8(codes) => turn::Column::of_bytes(codes, places),
+            _ => turn::Column::of_words(block.get(target.column), places),
         };
-        columns[n_columns] = turn::Column::new(codes, &target.places);
         n_columns += 1;
     }
     let offsets = &block.offsets(collection)[events.start..=events.end];
@@ -240,6 +240,32 @@ mod tests {
                 plan.fill(&block, begin..begin + n, &mut rows, lane);
                 for k in 0..n {
                     assert_eq!(row(&rows, lane + k), slow_row(&spec, &block, begin + k), "{spec}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_instruction_sets_fill_the_same_rows_whatever_the_range_up_to_the_end_of_the_block() {
+        let block = l1_block(6000, 6);
+        for text in ["l1-57", "axol1tl", "thesis-99:muon-units=calo"] {
+            let spec = FeatureSpec::parse(text).unwrap();
+            let expected: Vec<_> =
+                (0..block.len()).map(|event| slow_row(&spec, &block, event)).collect();
+            for isa in Isa::available() {
+                let plan = FillPlan::with_isa(&spec, isa);
+                let mut rows = RowBuffer::new(plan.n_features());
+                let mut random = Random(7);
+                for number in 0..60 {
+                    let n = if number % 2 == 0 { MAX_BATCH } else { random.below(513) as usize };
+                    let lane = random.below(513 - n as u64) as usize;
+                    let end = block.len() - n;
+                    let begin =
+                        if number % 5 == 0 { end } else { random.below(end as u64) as usize };
+                    plan.fill(&block, begin..begin + n, &mut rows, lane);
+                    for k in 0..n {
+                        assert_eq!(row(&rows, lane + k), expected[begin + k], "{spec} {isa:?}");
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::turn::{Column, Columns, LINE, Offsets, RANKS, REACH};
+use super::turn::{Column, Columns, LINE, Offsets, QUAD, RANKS, REACH};
 
 /// Lists that are turned at once.
 const LISTS: usize = 16;
@@ -28,8 +28,11 @@ pub(super) fn line(
 ) {
     let end = |column: &Column<'_>| column.places().iter().max().map_or(0, |p| p + lane + LINE);
     debug_assert!(columns.as_slice().iter().all(|column| end(column) <= lanes.len()));
-    let furthest = offsets.iter().copied().max().unwrap_or(0) as usize;
-    assert!(furthest + REACH <= columns.n_words(), "codes end too early");
+    let mut furthest = 0;
+    for &begin in offsets {
+        furthest = begin.max(furthest);
+    }
+    assert!(furthest as usize + REACH <= columns.n_words(), "codes end too early");
     for half in [0, LISTS] {
         let to = lanes.as_mut_ptr().wrapping_add(lane + half);
         // SAFETY: the proof; 17 offsets; the assertion; `turn` asserted that the lanes of every
@@ -48,31 +51,59 @@ unsafe fn squares(offsets: *const u32, columns: Columns<'_>, to: *mut i16) {
     // SAFETY: the caller guarantees 17 offsets.
     let counts = unsafe { counts(offsets) };
     let mut keep = [counts; RANKS];
-    for (rank, keep) in keep.iter_mut().enumerate() {
-        *keep = _mm256_cmpgt_epi16(counts, _mm256_set1_epi16(rank as i16));
+    let mut ranks = _mm256_setzero_si256();
+    for quad in keep.as_chunks_mut::<QUAD>().0.iter_mut().take(columns.n_quads()) {
+        for keep in quad {
+            *keep = _mm256_cmpgt_epi16(counts, ranks);
+            ranks = _mm256_add_epi16(ranks, _mm256_set1_epi16(1));
+        }
     }
-    for first in [0, SIDE] {
-        let asked = columns.asked() >> first & 0xff;
-        let any = _mm256_testz_si256(keep[first], keep[first]) == 0;
+    let keep = keep.as_chunks::<QUAD>().0;
+    for first in [0, 2] {
+        let any = _mm256_testz_si256(keep[first][0], keep[first][0]) == 0;
         for column in columns.as_slice() {
-            let asked = asked & column.places().asked() >> first;
-            let codes = column.words().as_ptr().wrapping_add(first);
+            let asked = column.places().asked() >> (first * QUAD) & 0xff;
             if asked == 0 {
                 continue;
             }
             let mut ranks = [_mm256_setzero_si256(); SIDE];
             if any {
+                let codes = column.words().as_ptr().wrapping_add(first * QUAD);
                 // SAFETY: the caller guarantees more codes than eight from `first` on.
-                ranks = unsafe { square(codes, begins, asked >> 4 != 0) };
+                ranks = unsafe { square(codes, begins, asked >> QUAD != 0) };
             }
-            for (k, &rank) in ranks.iter().enumerate() {
-                if asked >> k & 1 != 0 {
-                    let to = to.wrapping_add(column.places().place(first + k));
-                    let line = _mm256_and_si256(rank, keep[first + k]);
-                    // SAFETY: the caller guarantees sixteen lanes.
-                    unsafe { _mm256_storeu_si256(to.cast(), line) };
-                }
+            let [r0, r1, r2, r3, r4, r5, r6, r7] = ranks;
+            // SAFETY: the caller guarantees sixteen lanes.
+            unsafe { put_quad(to, column, first, &keep[first], [r0, r1, r2, r3]) };
+            if asked >> QUAD != 0 {
+                // SAFETY: the caller guarantees sixteen lanes.
+                unsafe { put_quad(to, column, first + 1, &keep[first + 1], [r4, r5, r6, r7]) };
             }
+        }
+    }
+}
+
+/// Writes four ranks of a column to where they are asked for.
+///
+/// # Safety
+/// Sixteen lanes can be written from every place on.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn put_quad(
+    to: *mut i16,
+    column: &Column<'_>,
+    quad: usize,
+    keep: &[__m256i; QUAD],
+    lines: [__m256i; QUAD],
+) {
+    let places = column.places().quad(quad);
+    let asked = column.places().asked() >> (quad * QUAD) & 0b1111;
+    let all = asked == 0b1111;
+    for k in 0..QUAD {
+        if all || asked >> k & 1 != 0 {
+            let to = to.wrapping_add(places[k] as usize);
+            // SAFETY: the caller guarantees sixteen lanes.
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_and_si256(lines[k], keep[k])) };
         }
     }
 }

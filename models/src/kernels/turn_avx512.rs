@@ -18,10 +18,8 @@
 use std::arch::x86_64::*;
 
 use super::avx512::Avx512;
-use super::turn::{Column, Columns, LINE, Offsets, REACH};
+use super::turn::{Column, Columns, LINE, Offsets, QUAD, RANKS, REACH};
 
-/// Ranks that are turned at once.
-const QUAD: usize = 4;
 /// Codes in a window.
 const WINDOW: u32 = 32;
 
@@ -35,6 +33,18 @@ static EVEN: [i16; LINE] = {
     }
     words
 };
+
+/// How many codes must follow the last of these lists.
+#[inline(always)]
+pub(super) fn reach(offsets: &Offsets) -> usize {
+    if are_few(offsets) { 0 } else { REACH }
+}
+
+/// Whether all lists are within one window.
+#[inline(always)]
+fn are_few(offsets: &Offsets) -> bool {
+    offsets[LINE].wrapping_sub(offsets[0]) <= WINDOW
+}
 
 /// Turns the first `n` of the lists; the others are empty.
 ///
@@ -86,10 +96,6 @@ unsafe fn lists<const ALL: bool>(offsets: &Offsets, n: usize, columns: Columns<'
     let first_end = unsafe { _mm512_loadu_si512(from.wrapping_add(1).cast()) };
     // SAFETY: 16 on from the 17th.
     let second_end = unsafe { _mm512_loadu_si512(from.wrapping_add(17).cast()) };
-    let most = columns.n_words().saturating_sub(REACH).min(i32::MAX as usize);
-    let furthest = _mm512_max_epu32(first, second);
-    let beyond = _mm512_cmpgt_epu32_mask(furthest, _mm512_set1_epi32(most as i32));
-    assert!(beyond == 0 && columns.n_words() >= REACH, "codes end too early");
     // SAFETY: it has 32 words.
     let even = unsafe { _mm512_loadu_si512(EVEN.as_ptr().cast()) };
     let begins = _mm512_permutex2var_epi16(first, even, second);
@@ -97,10 +103,14 @@ unsafe fn lists<const ALL: bool>(offsets: &Offsets, n: usize, columns: Columns<'
     let counts = _mm512_sub_epi16(ends, begins);
     let lanes = if ALL { !0 } else { (1 << n) - 1 };
     let lists = Lists { offsets, begins, counts, lanes };
-    if offsets[LINE].wrapping_sub(offsets[0]) <= WINDOW {
-        // SAFETY: `beyond`; the caller guarantees the lanes.
+    if are_few(offsets) {
+        // SAFETY: the caller guarantees the lanes.
         return unsafe { few::<ALL>(lists, columns, to) };
     }
+    let most = columns.n_words().saturating_sub(REACH).min(i32::MAX as usize);
+    let most = _mm512_set1_epi32(most as i32);
+    let beyond = _mm512_cmpgt_epu32_mask(_mm512_max_epu32(first, second), most);
+    assert!(beyond == 0 && columns.n_words() >= REACH, "codes end too early");
     // How far from the first list of its eight each one begins, and of its four.
     let octet = _mm512_set1_epi16(0x0100);
     let four = _mm_set_epi64x(0x0908_0908_0908_0908, 0x0100_0100_0100_0100);
@@ -122,32 +132,39 @@ unsafe fn lists<const ALL: bool>(offsets: &Offsets, n: usize, columns: Columns<'
 
 /// All 32 lists are within one window.
 ///
+/// # Panics
+/// If the first list begins beyond the end of the codes.
+///
 /// # Safety
-/// [`REACH`] codes can be read from the first list on, and the lanes written from every place on.
+/// The lanes can be written from every place on.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn few<const ALL: bool>(lists: Lists<'_>, columns: Columns<'_>, to: *mut i16) {
+    let begin = lists.offsets[0] as usize;
+    assert!(begin <= columns.n_words(), "codes end too early");
+    let n_codes = (columns.n_words() - begin).min(LINE);
+    let there = ((1_u64 << n_codes) - 1) as __mmask32;
     let first = _mm512_broadcastw_epi16(_mm512_castsi512_si128(lists.begins));
-    let mut index = _mm512_sub_epi16(lists.begins, first);
-    let mut asked = columns.asked();
-    let mut rank = 0;
-    while asked != 0 {
-        if asked & 1 != 0 {
-            let keep = _mm512_cmpgt_epu16_mask(lists.counts, _mm512_set1_epi16(rank as i16));
-            for column in columns.as_slice() {
-                if column.places().asked() >> rank & 1 == 0 {
-                    continue;
-                }
-                let from = column.words().as_ptr().wrapping_add(lists.offsets[0] as usize);
-                // SAFETY: the caller guarantees the codes.
-                let window = unsafe { _mm512_loadu_si512(from.cast()) };
-                let line = _mm512_maskz_permutexvar_epi16(keep, index, window);
-                // SAFETY: the caller guarantees the lanes.
-                unsafe { put::<ALL>(to.wrapping_add(column.places().place(rank)), lists, line) };
-            }
+    let index = _mm512_sub_epi16(lists.begins, first);
+    for quad in 0..columns.n_quads().min(RANKS / QUAD) {
+        let keep = keep(lists.counts, quad);
+        let ranks = _mm512_set1_epi16((quad * QUAD) as i16);
+        let index0 = _mm512_add_epi16(index, ranks);
+        let index1 = _mm512_add_epi16(index0, _mm512_set1_epi16(1));
+        let index2 = _mm512_add_epi16(index0, _mm512_set1_epi16(2));
+        let index3 = _mm512_add_epi16(index0, _mm512_set1_epi16(3));
+        for column in columns.as_slice() {
+            let from = column.words().as_ptr().wrapping_add(begin);
+            // SAFETY: so many codes of every column are there.
+            let window = unsafe { _mm512_maskz_loadu_epi16(there, from) };
+            let lines = [
+                _mm512_maskz_permutexvar_epi16(keep[0], index0, window),
+                _mm512_maskz_permutexvar_epi16(keep[1], index1, window),
+                _mm512_maskz_permutexvar_epi16(keep[2], index2, window),
+                _mm512_maskz_permutexvar_epi16(keep[3], index3, window),
+            ];
+            // SAFETY: the caller guarantees the lanes.
+            unsafe { put_quad::<ALL>(to, lists.lanes, column, quad, lines) };
         }
-        index = _mm512_add_epi16(index, _mm512_set1_epi16(1));
-        rank += 1;
-        asked >>= 1;
     }
 }
 
@@ -170,20 +187,10 @@ unsafe fn squares<const WINDOWS: u32, const ALL: bool>(
         _mm512_add_epi16(_mm512_shuffle_i64x2::<0b10_10_10_10>(begins, begins), ranks),
         _mm512_add_epi16(_mm512_shuffle_i64x2::<0b11_11_11_11>(begins, begins), ranks),
     ];
-    let mut first = 0;
-    while columns.asked() >> first != 0 {
-        let keep = [
-            _mm512_cmpgt_epu16_mask(lists.counts, _mm512_set1_epi16(first as i16)),
-            _mm512_cmpgt_epu16_mask(lists.counts, _mm512_set1_epi16(first as i16 + 1)),
-            _mm512_cmpgt_epu16_mask(lists.counts, _mm512_set1_epi16(first as i16 + 2)),
-            _mm512_cmpgt_epu16_mask(lists.counts, _mm512_set1_epi16(first as i16 + 3)),
-        ];
+    for quad in 0..columns.n_quads().min(RANKS / QUAD) {
+        let keep = keep(lists.counts, quad);
         for column in columns.as_slice() {
-            let asked = column.places().asked() >> first & 0b1111;
-            if asked == 0 {
-                continue;
-            }
-            let codes = column.words().as_ptr().wrapping_add(first);
+            let codes = column.words().as_ptr().wrapping_add(quad * QUAD);
             // SAFETY: the caller guarantees the codes.
             let a = unsafe { octet::<WINDOWS>(codes, lists.offsets, 0, indices[0]) };
             // SAFETY: the caller guarantees the codes.
@@ -194,28 +201,35 @@ unsafe fn squares<const WINDOWS: u32, const ALL: bool>(
             let d = unsafe { octet::<WINDOWS>(codes, lists.offsets, 24, indices[3]) };
             let low = _mm512_shuffle_i64x2::<0b01_00_01_00>(a, b);
             let high = _mm512_shuffle_i64x2::<0b01_00_01_00>(c, d);
-            let even = _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high);
-            let odd = _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high);
-            let put = |rank: usize, line: __m512i| {
-                if asked >> rank & 1 != 0 {
-                    let line = _mm512_maskz_mov_epi16(keep[rank], line);
-                    let to = to.wrapping_add(column.places().place(first + rank));
-                    // SAFETY: the caller guarantees the lanes.
-                    unsafe { put::<ALL>(to, lists, line) };
-                }
-            };
-            put(0, even);
-            put(1, odd);
-            if asked >> 2 == 0 {
-                continue;
-            }
+            let rank0 = _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high);
+            let rank1 = _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high);
             let low = _mm512_shuffle_i64x2::<0b11_10_11_10>(a, b);
             let high = _mm512_shuffle_i64x2::<0b11_10_11_10>(c, d);
-            put(2, _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high));
-            put(3, _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high));
+            let rank2 = _mm512_shuffle_i64x2::<0b10_00_10_00>(low, high);
+            let rank3 = _mm512_shuffle_i64x2::<0b11_01_11_01>(low, high);
+            let lines = [
+                _mm512_maskz_mov_epi16(keep[0], rank0),
+                _mm512_maskz_mov_epi16(keep[1], rank1),
+                _mm512_maskz_mov_epi16(keep[2], rank2),
+                _mm512_maskz_mov_epi16(keep[3], rank3),
+            ];
+            // SAFETY: the caller guarantees the lanes.
+            unsafe { put_quad::<ALL>(to, lists.lanes, column, quad, lines) };
         }
-        first += QUAD;
     }
+}
+
+/// Which lists have an entry of each of four ranks.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn keep(counts: __m512i, quad: usize) -> [__mmask32; QUAD] {
+    let counts = _mm512_subs_epu16(counts, _mm512_set1_epi16((quad * QUAD) as i16));
+    [
+        _mm512_test_epi16_mask(counts, counts),
+        _mm512_cmpgt_epu16_mask(counts, _mm512_set1_epi16(1)),
+        _mm512_cmpgt_epu16_mask(counts, _mm512_set1_epi16(2)),
+        _mm512_cmpgt_epu16_mask(counts, _mm512_set1_epi16(3)),
+    ]
 }
 
 /// Four ranks of eight lists.
@@ -253,16 +267,57 @@ unsafe fn octet<const WINDOWS: u32>(
     _mm512_mask_mov_epi16(low, HIGH, _mm512_permutex2var_epi16(b, index, b2))
 }
 
+/// Writes four ranks of a column to where they are asked for.
+///
+/// # Safety
+/// The lanes can be written from every place on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn put_quad<const ALL: bool>(
+    to: *mut i16,
+    lanes: __mmask32,
+    column: &Column<'_>,
+    quad: usize,
+    lines: [__m512i; QUAD],
+) {
+    let places = column.places().quad(quad);
+    let asked = column.places().asked() >> (quad * QUAD) & 0b1111;
+    if asked & 0b0011 == 0b0011 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[0] as usize), lanes, lines[0]) };
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[1] as usize), lanes, lines[1]) };
+    } else if asked & 0b0001 != 0 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[0] as usize), lanes, lines[0]) };
+    } else if asked & 0b0010 != 0 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[1] as usize), lanes, lines[1]) };
+    }
+    if asked & 0b1100 == 0b1100 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[2] as usize), lanes, lines[2]) };
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[3] as usize), lanes, lines[3]) };
+    } else if asked & 0b0100 != 0 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[2] as usize), lanes, lines[2]) };
+    } else if asked & 0b1000 != 0 {
+        // SAFETY: the caller guarantees the lanes.
+        unsafe { put::<ALL>(to.wrapping_add(places[3] as usize), lanes, lines[3]) };
+    }
+}
+
 /// # Safety
 /// The lanes can be written.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn put<const ALL: bool>(to: *mut i16, lists: Lists<'_>, line: __m512i) {
+unsafe fn put<const ALL: bool>(to: *mut i16, lanes: __mmask32, line: __m512i) {
     if ALL {
         // SAFETY: the caller guarantees all 32 lanes.
         unsafe { _mm512_storeu_si512(to.cast(), line) }
     } else {
         // SAFETY: the caller guarantees these lanes.
-        unsafe { _mm512_mask_storeu_epi16(to, lists.lanes, line) }
+        unsafe { _mm512_mask_storeu_epi16(to, lanes, line) }
     }
 }
