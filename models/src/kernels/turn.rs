@@ -23,7 +23,7 @@ pub(crate) const RANKS: usize = 16;
 pub(super) const LINE: usize = 32;
 /// Ranks whose places are looked up together.
 pub(super) const QUAD: usize = 4;
-/// How many codes from the beginning of a list may be looked at.
+/// How many codes from the beginning of a list may be looked at, at most.
 pub(super) const REACH: usize = 80;
 /// The place of a rank that nobody asks for.
 const NOWHERE: u32 = u32::MAX;
@@ -204,7 +204,9 @@ fn line(
     let reach = match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512(_) => turn_avx512::reach(offsets),
-        _ => REACH,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => turn_avx2::REACH,
+        _ => 0,
     };
     if offsets[LINE] as usize + reach > columns.n_words {
         return staged(isa, offsets, n, columns, lanes, lane);
@@ -362,7 +364,7 @@ mod tests {
         let places = places(0xffff, 0);
         let codes = [1; 200];
         // Out of order: one list begins beyond where the last one ends.
-        let mut disorder = vec![0; LINE + 1];
+        let mut disorder = [0; LINE + 1];
         (disorder[5], disorder[LINE]) = (5000, 100);
         for isa in Isa::available() {
             for lists in [&[198, 200, 202], &disorder[..]] {

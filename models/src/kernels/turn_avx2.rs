@@ -8,8 +8,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::turn::{Column, Columns, LINE, Offsets, QUAD, RANKS, REACH};
+use super::turn::{Column, Columns, LINE, Offsets, QUAD, RANKS};
 
+/// How many codes from the beginning of a list are looked at: eight ranks, from the ninth on, too.
+pub(super) const REACH: usize = 2 * SIDE;
 /// Lists that are turned at once.
 const LISTS: usize = 16;
 /// Ranks that are.
@@ -69,7 +71,7 @@ unsafe fn squares(offsets: *const u32, columns: Columns<'_>, to: *mut i16) {
             let mut ranks = [_mm256_setzero_si256(); SIDE];
             if any {
                 let codes = column.words().as_ptr().wrapping_add(first * QUAD);
-                // SAFETY: the caller guarantees more codes than eight from `first` on.
+                // SAFETY: the caller guarantees eight codes from this rank on.
                 ranks = unsafe { square(codes, begins, asked >> QUAD != 0) };
             }
             let [r0, r1, r2, r3, r4, r5, r6, r7] = ranks;
@@ -102,8 +104,9 @@ unsafe fn put_quad(
     for k in 0..QUAD {
         if all || asked >> k & 1 != 0 {
             let to = to.wrapping_add(places[k] as usize);
+            let line = _mm256_and_si256(lines[k], keep[k]);
             // SAFETY: the caller guarantees sixteen lanes.
-            unsafe { _mm256_storeu_si256(to.cast(), _mm256_and_si256(lines[k], keep[k])) };
+            unsafe { _mm256_storeu_si256(to.cast(), line) };
         }
     }
 }

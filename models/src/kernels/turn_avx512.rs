@@ -62,12 +62,12 @@ pub(super) fn line(
     let end = |column: &Column<'_>| column.places().iter().max().map_or(0, |p| p + lane + n);
     debug_assert!(columns.as_slice().iter().all(|column| end(column) <= lanes.len()));
     let to = lanes.as_mut_ptr().wrapping_add(lane);
-    // SAFETY: the proof; `turn` asserted that the lanes of every place exist.
-    unsafe {
-        match n {
-            LINE => lists::<true>(offsets, n, columns, to),
-            _ => lists::<false>(offsets, n, columns, to),
-        }
+    if n == LINE {
+        // SAFETY: the proof; `turn` asserted that the lanes of every place exist.
+        unsafe { lists::<true>(offsets, n, columns, to) }
+    } else {
+        // SAFETY: the proof; `turn` asserted that the lanes of every place exist.
+        unsafe { lists::<false>(offsets, n, columns, to) }
     }
 }
 
