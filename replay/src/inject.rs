@@ -11,8 +11,6 @@
 
 use std::str::FromStr;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use crate::event::{Block, Collection, Column, ColumnSet};
 use crate::lhc::CrossingId;
 use crate::units;
@@ -140,10 +138,47 @@ pub struct Pick {
     pub event: usize,
 }
 
+/// XXH3 (64 bits, seeded) of a crossing's twelve bytes, and of nothing else.
+///
+/// What the seed contributes is computed once, what is left are two multiplications; the library
+/// would find out the length each time.
+#[derive(Clone, Copy, Debug)]
+struct CrossingHash {
+    /// What the first eight bytes and the last eight are combined with.
+    flips: [u64; 2],
+}
+
+impl CrossingHash {
+    fn new(seed: u64) -> CrossingHash {
+        // Bytes 24 to 55 of the secret that XXH3 begins with.
+        const SECRET: [u64; 4] = [
+            0x1F67_B3B7_A4A4_4072,
+            0x78E5_C0CC_4EE6_79CB,
+            0x2172_FFCC_7DD0_5A82,
+            0x8E24_43F7_7446_08B8,
+        ];
+        let low = (SECRET[0] ^ SECRET[1]).wrapping_add(seed);
+        CrossingHash { flips: [low, (SECRET[2] ^ SECRET[3]).wrapping_sub(seed)] }
+    }
+
+    #[inline(always)]
+    fn of(self, id: CrossingId) -> u64 {
+        let orbit = u64::from(id.orbit);
+        let low = (u64::from(id.run) | orbit << 32) ^ self.flips[0];
+        let high = (orbit | u64::from(id.bx) << 32) ^ self.flips[1];
+        let product = u128::from(low) * u128::from(high);
+        let folded = product as u64 ^ (product >> 64) as u64;
+        let sum = 12_u64.wrapping_add(low.swap_bytes()).wrapping_add(high).wrapping_add(folded);
+        let mixed = (sum ^ sum >> 37).wrapping_mul(0x1656_6791_9E37_79F9);
+        mixed ^ mixed >> 32
+    }
+}
+
 /// Decides what is injected where.
 #[derive(Clone, Debug)]
 pub struct Injector {
-    rng_seed: u64,
+    hash: CrossingHash,
+    second_hash: CrossingHash,
     signals: Vec<Signal>,
     /// A crossing whose hash is below entry k, and not below k − 1, gets signal k.
     limits: Vec<u64>,
@@ -179,7 +214,8 @@ impl Injector {
         if sum > 1.0 + 1e-12 {
             return Err(InjectError::Fractions(sum));
         }
-        Ok(Injector { rng_seed, signals, limits })
+        let (hash, second_hash) = (CrossingHash::new(rng_seed), CrossingHash::new(!rng_seed));
+        Ok(Injector { hash, second_hash, signals, limits })
     }
 
     /// The signals, in the order of their truth numbers 1, 2, ...
@@ -192,13 +228,16 @@ impl Injector {
     ///
     /// **Real-time**: one hash of 12 bytes; a second one where something is injected.
     #[must_use]
+    #[inline]
     pub fn pick(&self, id: CrossingId) -> Option<Pick> {
-        let bytes = id.to_bytes();
-        let u = xxh3_64_with_seed(&bytes, self.rng_seed);
+        let u = self.hash.of(id);
+        // Most crossings get nothing, and the last limit alone says so.
+        if u >= *self.limits.last()? {
+            return None;
+        }
         let signal = self.limits.iter().position(|&limit| u < limit)?;
         let n = self.signals[signal].events.len() as u64;
-        let second = xxh3_64_with_seed(&bytes, !self.rng_seed);
-        Some(Pick { signal, event: (second % n) as usize })
+        Some(Pick { signal, event: (self.second_hash.of(id) % n) as usize })
     }
 
     /// Makes `out` hold one event: crossing `at` of `background` after injection of `pick`.
@@ -319,6 +358,7 @@ fn add_vector(signal: &Block, event: usize, pt: Column, phi: Column, out: &mut B
 mod tests {
     use super::*;
     use crate::event::Group;
+    use xxhash_rust::xxh3::xxh3_64_with_seed;
 
     fn event(bx: i16, jets: &[i16], met: (i16, i16)) -> Block {
         let columns = Group::Jet.columns().union(Group::Met.columns());
@@ -368,6 +408,25 @@ mod tests {
         for (count, fraction) in counts.into_iter().zip([0.02, 0.05]) {
             let expected = f64::from(n) * fraction;
             assert!((f64::from(count) - expected).abs() < 5.0 * expected.sqrt(), "{count}");
+        }
+    }
+
+    #[test]
+    fn the_hash_of_a_crossing_is_that_of_the_library() {
+        let mut x = 1_u64;
+        let mut next = || {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            x ^ x >> 29
+        };
+        for n in 0..100_000 {
+            let seed = [0, 1, u64::MAX, next()][n % 4];
+            let id = match n % 3 {
+                0 => CrossingId { run: 0, orbit: n as u32, bx: 1 },
+                1 => CrossingId { run: u32::MAX, orbit: u32::MAX, bx: u16::MAX },
+                _ => CrossingId { run: next() as u32, orbit: next() as u32, bx: next() as u16 },
+            };
+            let expected = xxh3_64_with_seed(&id.to_bytes(), seed);
+            assert_eq!(CrossingHash::new(seed).of(id), expected, "{id:?}, seed {seed}");
         }
     }
 

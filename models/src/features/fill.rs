@@ -1,33 +1,30 @@
 //! Filling rows from blocks.
 //!
 //! A plan sorts the features by where they come from. Per-crossing columns are copied. Object
-//! columns are turned on their side eight events at a time: the objects of an event lie side by
-//! side in the block, those of equal rank must lie side by side in the rows, and that is a
-//! transposition of an 8 × 8 square, with zeros where an event has no such object:
+//! columns are turned on their side, all of one collection at once: the objects of an event lie
+//! side by side in the block, those of equal rank must lie side by side in the rows, with zeros
+//! where an event has no such object ([`turn`](crate::kernels)):
 //!
 //! ```text
 //! block   event 0 │ a0 a1 a2 │ event 1 │ b0 │ event 2 │ c0 c1 │ …
-//! square  a0 a1 a2 0 0 0 0 0          rows  rank 0   a0 b0 c0 …
-//!         b0  0  0 0 0 0 0 0    ─►          rank 1   a1  0 c1 …
-//!         c0 c1  0 0 0 0 0 0                rank 2   a2  0  0 …
+//! rows    rank 0   a0 b0 c0 …    rank 1   a1  0 c1 …    rank 2   a2  0  0 …
 //! ```
 //!
-//! There is no loop over the objects of an event, whose end would be mispredicted every time.
-//! What does not fill a square (single events, the end of a range) goes value by value. Nothing
-//! is allocated, nothing is checked that [`FeatureSpec::check`] and `Block::check` have checked.
+//! Nothing is allocated, nothing is checked that [`FeatureSpec::check`] and `Block::check` have
+//! checked.
 
 use std::ops::Range;
 
 use scout40_replay::event::{Block, Collection, Column, Element, Entries};
 
 use super::{Feature, FeatureSpec, Transform};
-use crate::kernels::turn::{Lists, NOWHERE, SIDE, turn};
+use crate::kernels::isa::Isa;
+use crate::kernels::turn::{self, Places, turn};
 use crate::rows::{LANE_STRIDE, MAX_BATCH, RowBuffer};
 
-/// Largest number of objects of one kind in one event.
-const MAX_OBJECTS: usize = 16;
-/// Events whose multiplicities are looked at together.
-const CHUNK: usize = 64;
+/// Columns of one collection that are turned together.
+const TOGETHER: usize = 8;
+
 /// Where the entries of a per-crossing column go.
 #[derive(Clone, Debug)]
 struct CrossingTarget {
@@ -43,13 +40,14 @@ struct ObjectTarget {
     collection: Collection,
     column: Column,
     transform: Transform,
-    /// For each rank: index of lane 0 of the feature, or [`NOWHERE`].
-    places: [u32; MAX_OBJECTS],
+    /// For each rank: index of lane 0 of the feature.
+    places: Places,
 }
 
 /// A feature specification made ready to fill rows.
 #[derive(Clone, Debug)]
 pub struct FillPlan {
+    isa: Isa,
     n_features: usize,
     /// Index of lane 0 of the features that are a constant zero.
     zeros: Vec<usize>,
@@ -59,11 +57,17 @@ pub struct FillPlan {
 }
 
 impl FillPlan {
-    /// The plan of a specification.
+    /// The plan of a specification, for the best instructions that this processor has.
     #[must_use]
     pub fn new(spec: &FeatureSpec) -> FillPlan {
+        FillPlan::with_isa(spec, Isa::best())
+    }
+
+    /// The plan of a specification. The rows are the same for all instruction sets.
+    #[must_use]
+    pub fn with_isa(spec: &FeatureSpec, isa: Isa) -> FillPlan {
         let (zeros, crossing, objects) = (Vec::new(), Vec::new(), Vec::new());
-        let mut plan = FillPlan { n_features: spec.len(), zeros, crossing, objects };
+        let mut plan = FillPlan { isa, n_features: spec.len(), zeros, crossing, objects };
         for (number, &feature) in spec.features().iter().enumerate() {
             let place = number * LANE_STRIDE;
             let Feature::Value { column, index, transform } = feature else {
@@ -75,18 +79,15 @@ impl FillPlan {
                 plan.crossing.push(CrossingTarget { column, transform, place });
                 continue;
             }
-            let rank = usize::from(index);
-            let fits = |target: &&mut ObjectTarget| {
+            let (rank, place) = (usize::from(index), place as u32);
+            let takes = |target: &mut ObjectTarget| {
                 (target.column, target.transform) == (column, transform)
-                    && target.places[rank] == NOWHERE
+                    && target.places.set(rank, place)
             };
-            match plan.objects.iter_mut().find(fits) {
-                Some(target) => target.places[rank] = place as u32,
-                None => {
-                    let mut places = [NOWHERE; MAX_OBJECTS];
-                    places[rank] = place as u32;
-                    plan.objects.push(ObjectTarget { collection, column, transform, places });
-                }
+            if !plan.objects.iter_mut().any(takes) {
+                let mut places = Places::NONE;
+                places.set(rank, place);
+                plan.objects.push(ObjectTarget { collection, column, transform, places });
             }
         }
         plan.objects.sort_by_key(|target| target.collection as usize);
@@ -134,131 +135,54 @@ impl FillPlan {
             }
         }
         for targets in self.objects.chunk_by(|a, b| a.collection == b.collection) {
-            for begin in range.clone().step_by(CHUNK) {
-                let events = begin..range.end.min(begin + CHUNK);
-                fill_chunk(targets, block, events, lanes, first_lane + begin - range.start);
+            for targets in targets.chunks(TOGETHER) {
+                fill_objects(self.isa, targets, block, range.clone(), lanes, first_lane);
             }
         }
     }
 }
 
-/// Fills up to 64 lanes with the objects of one collection.
-fn fill_chunk(
+/// Fills lanes with the objects of one collection.
+fn fill_objects(
+    isa: Isa,
     targets: &[ObjectTarget],
     block: &Block,
     events: Range<usize>,
     lanes: &mut [i16],
     lane: usize,
 ) {
-    let all_offsets = block.offsets(targets[0].collection);
-    let offsets = &all_offsets[events.start..=events.end];
-    let n_objects = all_offsets[all_offsets.len() - 1] as usize;
-    let keep = multiplicities(offsets);
-    let chunk = Chunk::new(offsets, &keep, n_objects);
+    let collection = targets[0].collection;
+    let (n, n_objects) = (events.len(), block.n_entries(collection));
+    let (mut columns, mut n_columns) = ([turn::Column::EMPTY; TOGETHER], 0);
     for target in targets {
-        match block.entries(target.column) {
-            codes if codes.len() != n_objects => target.clear(offsets.len() - 1, lanes, lane),
-            Entries::U8(codes) => target.fill_bytes(codes, offsets, &keep, lanes, lane),
-            _ => target.fill(block.get(target.column), &chunk, lanes, lane),
+        let places = &target.places;
+        columns[n_columns] = match block.entries(target.column) {
+            codes if codes.len() != n_objects => {
+                target.clear(n, lanes, lane);
+                continue;
+            }
+            Entries::U8(codes) => turn::Column::of_bytes(codes, places),
+            _ => turn::Column::of_words(block.get(target.column), places),
+        };
+        n_columns += 1;
+    }
+    let offsets = &block.offsets(collection)[events.start..=events.end];
+    turn(isa, offsets, &columns[..n_columns], lanes, lane);
+    for target in targets.iter().filter(|target| target.transform != Transform::Identity) {
+        for place in target.places.iter() {
+            let lanes = &mut lanes[place + lane..][..n];
+            lanes.iter_mut().for_each(|code| *code = target.transform.apply(*code));
         }
-    }
-}
-
-/// Objects of ranks 0 to 7, and of ranks 8 to 15, of up to 64 events.
-type Multiplicities = [[u8; CHUNK]; 2];
-
-fn multiplicities(offsets: &[u32]) -> Multiplicities {
-    let mut keep = [[0; CHUNK]; 2];
-    let [low, high] = &mut keep;
-    for ((low, high), pair) in low.iter_mut().zip(high).zip(offsets.windows(2)) {
-        let n = (pair[1] - pair[0]) as u8;
-        *low = n.min(SIDE as u8);
-        *high = n - *low;
-    }
-    keep
-}
-
-/// What the columns of one collection have in common, for up to 64 events.
-struct Chunk<'a> {
-    /// Where the objects of each event begin, and where those of the last one end.
-    offsets: &'a [u32],
-    /// The events that can be turned, by ranks 0 to 7 and by ranks 8 to 15.
-    lists: [Lists<'a>; 2],
-    /// How many events those are.
-    n_turned: usize,
-}
-
-impl<'a> Chunk<'a> {
-    fn new(offsets: &'a [u32], keep: &'a Multiplicities, n_objects: usize) -> Chunk<'a> {
-        let squares = offsets[..offsets.len() - 1].as_chunks::<SIDE>().0;
-        // Reading a whole square must not pass the end of the column.
-        let fits = |begins: &[u32; SIDE]| begins[SIDE - 1] as usize + MAX_OBJECTS <= n_objects;
-        let squares = &squares[..squares.iter().rposition(fits).map_or(0, |last| last + 1)];
-        let n = squares.len();
-        let lists = keep.each_ref().map(|k| Lists::new(squares, &k.as_chunks::<SIDE>().0[..n]));
-        Chunk { offsets, lists, n_turned: n * SIDE }
     }
 }
 
 impl ObjectTarget {
-    fn fill(&self, codes: &[i16], chunk: &Chunk<'_>, lanes: &mut [i16], lane: usize) {
-        let n = chunk.offsets.len() - 1;
-        for (group, places) in self.places.as_chunks::<SIDE>().0.iter().enumerate() {
-            let lists = chunk.lists[group];
-            let codes = codes.get(group * SIDE..).unwrap_or_default();
-            match places.iter().rposition(|&place| place != NOWHERE) {
-                None => {}
-                Some(0..2) => turn::<2>(codes, lists, first(places), lanes, lane),
-                Some(2..4) => turn::<4>(codes, lists, first(places), lanes, lane),
-                Some(_) => turn::<8>(codes, lists, places, lanes, lane),
-            }
-        }
-        for event in chunk.n_turned..n {
-            let objects = chunk.offsets[event] as usize..chunk.offsets[event + 1] as usize;
-            for (rank, &place) in self.places.iter().enumerate().filter(|(_, p)| **p != NOWHERE) {
-                let code = codes[objects.clone()].get(rank).copied().unwrap_or(0);
-                lanes[place as usize + lane + event] = code;
-            }
-        }
-        if self.transform != Transform::Identity {
-            for &place in self.places.iter().filter(|&&place| place != NOWHERE) {
-                let lanes = &mut lanes[place as usize + lane..][..n];
-                lanes.iter_mut().for_each(|code| *code = self.transform.apply(*code));
-            }
-        }
-    }
-
-    /// The same for a column of bytes.
-    fn fill_bytes(
-        &self,
-        codes: &[u8],
-        offsets: &[u32],
-        keep: &Multiplicities,
-        lanes: &mut [i16],
-        lane: usize,
-    ) {
-        let n = offsets.len() - 1;
-        let mut wide = [0; (CHUNK + 1) * MAX_OBJECTS];
-        let codes = &codes[offsets[0] as usize..offsets[n] as usize];
-        wide.iter_mut().zip(codes).for_each(|(to, &code)| *to = code.into());
-        let mut relative = [0; CHUNK + 1];
-        for (to, offset) in relative.iter_mut().zip(offsets) {
-            *to = offset - offsets[0];
-        }
-        self.fill(&wide, &Chunk::new(&relative[..=n], keep, wide.len()), lanes, lane);
-    }
-
     /// What a column that the block lacks comes to.
     fn clear(&self, n: usize, lanes: &mut [i16], lane: usize) {
-        for &place in self.places.iter().filter(|&&place| place != NOWHERE) {
-            lanes[place as usize + lane..][..n].fill(self.transform.apply(0));
+        for place in self.places.iter() {
+            lanes[place + lane..][..n].fill(0);
         }
     }
-}
-
-/// The first of eight places.
-fn first<const N: usize>(places: &[u32; SIDE]) -> &[u32; N] {
-    places[..N].try_into().expect("of that length")
 }
 
 fn copy<T: Element + Into<i16>>(from: &[T], to: &mut [i16], transform: Transform) {
@@ -316,6 +240,32 @@ mod tests {
                 plan.fill(&block, begin..begin + n, &mut rows, lane);
                 for k in 0..n {
                     assert_eq!(row(&rows, lane + k), slow_row(&spec, &block, begin + k), "{spec}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_instruction_sets_fill_the_same_rows_whatever_the_range_up_to_the_end_of_the_block() {
+        let block = l1_block(6000, 6);
+        for text in ["l1-57", "axol1tl", "thesis-99:muon-units=calo"] {
+            let spec = FeatureSpec::parse(text).unwrap();
+            let expected: Vec<_> =
+                (0..block.len()).map(|event| slow_row(&spec, &block, event)).collect();
+            for isa in Isa::available() {
+                let plan = FillPlan::with_isa(&spec, isa);
+                let mut rows = RowBuffer::new(plan.n_features());
+                let mut random = Random(7);
+                for number in 0..60 {
+                    let n = if number % 2 == 0 { MAX_BATCH } else { random.below(513) as usize };
+                    let lane = random.below(513 - n as u64) as usize;
+                    let end = block.len() - n;
+                    let begin =
+                        if number % 5 == 0 { end } else { random.below(end as u64) as usize };
+                    plan.fill(&block, begin..begin + n, &mut rows, lane);
+                    for k in 0..n {
+                        assert_eq!(row(&rows, lane + k), expected[begin + k], "{spec} {isa:?}");
+                    }
                 }
             }
         }

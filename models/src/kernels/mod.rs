@@ -17,4 +17,8 @@ mod neon;
 mod portable;
 pub(crate) mod sliced;
 pub(crate) mod turn;
+#[cfg(target_arch = "x86_64")]
+mod turn_avx2;
+#[cfg(target_arch = "x86_64")]
+mod turn_avx512;
 pub(crate) mod word;
