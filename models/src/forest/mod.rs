@@ -27,13 +27,14 @@ pub mod eif;
 mod gain;
 #[cfg(feature = "train")]
 mod grow;
-pub mod plan;
 #[cfg(feature = "train")]
 mod histogram;
 #[cfg(feature = "import")]
 pub mod import;
+mod interleaved;
 #[cfg(feature = "train")]
 mod leaf;
+pub mod plan;
 #[cfg(feature = "train")]
 mod rng;
 #[cfg(feature = "train")]
