@@ -12,8 +12,8 @@
 //! * sums of any number of products, of 64 bits, as many for every node as the longest has.
 //!
 //! Where there are vectors, levels near the root with few nodes are not walked but evaluated for
-//! all events ([`TopNode`]): a node for one event costs about 1/20 of a step of a walk, so a level
-//! of at most that many nodes is cheaper so. Forests of extended splits with the usual 256 rows per
+//! all events ([`TopNode`]): with 512 bits a node for one event costs 1/20 to 1/30 of a step of a
+//! walk, so a level of at most about that many nodes is cheaper so. Forests of extended splits with the usual 256 rows per
 //! tree are evaluated so to the last level.
 //!
 //! Not walked here: forests that penalise ranges, which need every value on the way.

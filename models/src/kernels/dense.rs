@@ -115,19 +115,22 @@ mod x86 {
         unsafe { _mm512_storeu_si512(memory.result(k).cast(), codes) };
     }
 
-    /// Replaces what 16 events have by what their codes stand for.
+    /// Replaces what the events have by what their codes stand for.
     ///
     /// # Safety
     /// The codes are below the number of exits.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn exit_512(codes: __m256i, exits: &[u32], at: &mut [u32]) {
-        let codes = _mm512_cvtepu16_epi32(codes);
-        // SAFETY: the caller guarantees the codes.
-        let exits = unsafe { _mm512_i32gather_epi32::<4>(codes, exits.as_ptr().cast()) };
-        let at: &mut [u32; 16] = at.try_into().expect("16 events");
-        // SAFETY: room for 16 integers.
-        unsafe { _mm512_storeu_si512(at.as_mut_ptr().cast(), exits) };
+    unsafe fn exit_512(codes: __m512i, exits: &[u32], at: &mut [u32; LINE]) {
+        let low = _mm512_castsi512_si256(codes);
+        let high = _mm512_extracti64x4_epi64::<1>(codes);
+        for (codes, at) in [low, high].into_iter().zip(at.as_chunks_mut::<16>().0) {
+            let codes = _mm512_cvtepu16_epi32(codes);
+            // SAFETY: the caller guarantees the codes.
+            let exits = unsafe { _mm512_i32gather_epi32::<4>(codes, exits.as_ptr().cast()) };
+            // SAFETY: room for 16 integers.
+            unsafe { _mm512_storeu_si512(at.as_mut_ptr().cast(), exits) };
+        }
     }
 
     /// # Safety
@@ -145,9 +148,7 @@ mod x86 {
         // SAFETY: the line of the last node.
         let codes = unsafe { load_512(memory.result(top.nodes.len() - 1)) };
         // SAFETY: codes of the tree.
-        unsafe { exit_512(_mm512_castsi512_si256(codes), top.exits, &mut at[..16]) };
-        // SAFETY: codes of the tree.
-        unsafe { exit_512(_mm512_extracti64x4_epi64::<1>(codes), top.exits, &mut at[16..]) };
+        unsafe { exit_512(codes, top.exits, at) };
     }
 
     /// # Safety
@@ -176,9 +177,7 @@ mod x86 {
         let order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
         let codes = _mm512_permutexvar_epi64(order, codes);
         // SAFETY: codes of the tree.
-        unsafe { exit_512(_mm512_castsi512_si256(codes), top.exits, &mut at[..16]) };
-        // SAFETY: codes of the tree.
-        unsafe { exit_512(_mm512_extracti64x4_epi64::<1>(codes), top.exits, &mut at[16..]) };
+        unsafe { exit_512(codes, top.exits, at) };
     }
 
     /// # Safety
