@@ -13,8 +13,8 @@
 //!
 //! Where there are vectors, levels near the root with few nodes are not walked but evaluated for
 //! all events ([`TopNode`]): with 512 bits a node for one event costs 1/20 to 1/30 of a step of a
-//! walk, so a level of at most about that many nodes is cheaper so. Forests of extended splits with the usual 256 rows per
-//! tree are evaluated so to the last level.
+//! walk, so a level of at most about that many nodes is cheaper so. Forests of extended splits
+//! with the usual 256 rows per tree are evaluated so to the last level.
 //!
 //! Not walked here: forests that penalise ranges, which need every value on the way.
 
