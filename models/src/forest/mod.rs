@@ -31,6 +31,7 @@ mod grow;
 mod histogram;
 #[cfg(feature = "import")]
 pub mod import;
+mod interleaved;
 #[cfg(feature = "train")]
 mod leaf;
 pub mod plan;

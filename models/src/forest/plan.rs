@@ -6,6 +6,7 @@
 //! to be right about which plan wins, not about the nanoseconds.
 
 use super::Forest;
+use super::interleaved::ForestInterleaved;
 use super::sliced::{ForestSliced, SlicedCounts};
 use super::walk::ForestWalk;
 use crate::error::{Error, Result};
@@ -59,8 +60,16 @@ pub struct PlanCosts {
 
 #[derive(Clone, Debug)]
 enum Plan {
-    Walk,
+    /// One event after the other, where nothing else can.
+    Plain,
+    Walk(ForestInterleaved),
     Sliced(ForestSliced),
+}
+
+impl Plan {
+    fn walk(forest: &Forest, isa: Isa) -> Plan {
+        ForestInterleaved::new(forest, isa).map_or(Plan::Plain, Plan::Walk)
+    }
 }
 
 /// A forest, ready to score.
@@ -88,7 +97,7 @@ impl ForestScorer {
         let is_cheaper = costs.sliced_ns.is_some_and(|ns| ns < costs.walk_ns);
         let plan = match sliced {
             Some(sliced) if fits && is_cheaper => Plan::Sliced(sliced),
-            _ => Plan::Walk,
+            _ => Plan::walk(forest, isa),
         };
         ForestScorer { walk, plan, isa, costs }
     }
@@ -101,7 +110,7 @@ impl ForestScorer {
         let mut scorer = ForestScorer::cheapest(forest, isa);
         match choice {
             PlanChoice::Auto => {}
-            PlanChoice::Walk => scorer.plan = Plan::Walk,
+            PlanChoice::Walk => scorer.plan = Plan::walk(forest, isa),
             PlanChoice::Sliced => {
                 let Some(sliced) = ForestSliced::new(forest) else {
                     let expected = "an axis-parallel forest without a range penalty";
@@ -134,7 +143,7 @@ impl Scorer for ForestScorer {
 
     fn evaluation(&self) -> Evaluation {
         let plan = match self.plan {
-            Plan::Walk => "walk",
+            Plan::Plain | Plan::Walk(_) => "walk",
             Plan::Sliced(_) => "sliced",
         };
         Evaluation { plan, isa: self.isa.name() }
@@ -142,14 +151,16 @@ impl Scorer for ForestScorer {
 
     fn scratch(&self) -> Scratch {
         match &self.plan {
-            Plan::Walk => self.walk.scratch(),
+            Plan::Plain => self.walk.scratch(),
+            Plan::Walk(walk) => walk.scratch(),
             Plan::Sliced(sliced) => sliced.scratch(),
         }
     }
 
     fn score(&self, rows: Rows<'_>, scratch: &mut Scratch, out: &mut [Score]) {
         match &self.plan {
-            Plan::Walk => self.walk.score(rows, scratch, out),
+            Plan::Plain => self.walk.score(rows, scratch, out),
+            Plan::Walk(walk) => walk.score(rows, scratch, out),
             Plan::Sliced(sliced) => sliced.score(self.isa, rows, scratch, out),
         }
     }

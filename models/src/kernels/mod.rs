@@ -11,6 +11,8 @@ mod agree;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod dense;
+pub(crate) mod interleaved;
 pub mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
