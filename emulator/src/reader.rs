@@ -393,12 +393,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The wanted columns; none if the reader is so late that the ring would have been overwritten.
-    /// It then goes through blocks for their crossings only, which is fast, until it is late by
-    /// less than half of that: a worker needs the rest.
+    /// It then goes through blocks for their crossings only, which is fast, until it is not late
+    /// any more: blocks that are read after that reach a worker in time.
     fn readable_columns(&mut self) -> ColumnSet {
         if let Some(depth_ps) = self.options.drop_after_ps {
             let late_ps = self.now_ps.saturating_sub(self.last_due_ps);
-            let limit_ps = if self.is_catching_up { depth_ps / 2 } else { depth_ps };
+            let limit_ps = if self.is_catching_up { 0 } else { depth_ps };
             self.is_catching_up = late_ps > limit_ps;
         }
         if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted }
