@@ -1,4 +1,5 @@
-//! Scoring rows with forests: the portable walk, and the `extended-isolation-forest` crate.
+//! Scoring rows with forests: the plain walk, every plan on every instruction set that there is,
+//! and the `extended-isolation-forest` crate.
 //!
 //! All on the same rows of the zero-bias fixture. Scores are checked against an evaluation that
 //! follows the definition, node by node. The crate cannot be seeded: it grows another forest of
@@ -12,7 +13,7 @@ use scout40_benches::{batches, fixture, is_smoke, layout, n_events, zero_bias};
 use scout40_models::forest::train::{ForestConfig, ForestSample};
 use scout40_models::forest::walk::ForestWalk;
 use scout40_models::forest::{Forest, Splits};
-use scout40_models::{Model, RowBuffer, Score, Scorer};
+use scout40_models::{ForestScorer, Isa, Model, PlanChoice, RowBuffer, Score, Scorer};
 use scout40_replay::event::Block;
 use serde_json::Value;
 
@@ -65,30 +66,46 @@ fn grow(blocks: &[Block], subsample_size: usize, extension_level: usize) -> Fore
     sample.grow(&|| ()).expect("rows that vary")
 }
 
-fn bench_walk(c: &mut Criterion, name: &str, forest: &Forest, blocks: &[Block]) {
+/// All ways to evaluate a forest here, with their names.
+fn ways(forest: &Forest) -> Vec<(String, Box<dyn Scorer>)> {
+    let mut ways: Vec<(String, Box<dyn Scorer>)> =
+        vec![("plain-walk".to_owned(), Box::new(ForestWalk::new(forest)))];
+    for isa in Isa::available() {
+        for (plan, choice) in [("walk", PlanChoice::Walk), ("sliced", PlanChoice::Sliced)] {
+            // Extended forests cannot be sliced.
+            if let Ok(scorer) = ForestScorer::new(forest, isa, choice) {
+                ways.push((format!("{plan}-{}", isa.name()), Box::new(scorer)));
+            }
+        }
+    }
+    ways
+}
+
+fn bench_ways(c: &mut Criterion, name: &str, forest: &Forest, blocks: &[Block]) {
     let about = forest.describe();
     println!(
         "{name}: {} trees, depth {:.1} in the mean, {} at most, {} distinct splits",
         about.n_trees, about.mean_depth, about.max_depth, about.n_distinct_splits
     );
-    let walk = ForestWalk::new(forest);
-    let mut scratch = walk.scratch();
     let n_rows = if is_smoke() { 512 } else { N_ROWS };
     let mut group = c.benchmark_group("forest");
     group.throughput(Throughput::Elements(n_rows as u64));
     for size in [64, 512] {
         let batches = batches(blocks, &layout("l1-57"), size, n_rows);
-        let mut out = vec![0; size];
-        let mut score = |rows: &RowBuffer| {
-            let out = &mut out[..rows.n_events()];
-            walk.score(rows.rows(), &mut scratch, out);
-            black_box(&*out).iter().map(|&score| i64::from(score)).sum::<i64>()
-        };
-        let found: i64 = batches.iter().map(&mut score).sum();
-        assert_eq!(found, naive_sum(forest, &batches), "{name}/{size}");
-        group.bench_function(format!("{name}/walk/{size}"), |b| {
-            b.iter(|| batches.iter().map(&mut score).sum::<i64>());
-        });
+        let expected = naive_sum(forest, &batches);
+        for (way, scorer) in ways(forest) {
+            let (mut out, mut scratch) = (vec![0; size], scorer.scratch());
+            let mut score = |rows: &RowBuffer| {
+                let out = &mut out[..rows.n_events()];
+                scorer.score(rows.rows(), &mut scratch, out);
+                black_box(&*out).iter().map(|&score| i64::from(score)).sum::<i64>()
+            };
+            let found: i64 = batches.iter().map(&mut score).sum();
+            assert_eq!(found, expected, "{name}/{way}/{size}");
+            group.bench_function(format!("{name}/{way}/{size}"), |b| {
+                b.iter(|| batches.iter().map(&mut score).sum::<i64>());
+            });
+        }
     }
     group.finish();
 }
@@ -149,13 +166,13 @@ fn bench_crate(c: &mut Criterion, extension_level: usize, blocks: &[Block]) {
 fn forest(c: &mut Criterion) {
     let blocks = zero_bias(16, usize::MAX);
     let fixture = Model::read(fixture("models/forest.model")).expect("the fixture");
-    bench_walk(c, "fixture-psi-256", fixture.forest(), &blocks);
+    bench_ways(c, "fixture-psi-256", fixture.forest(), &blocks);
     let psi = if is_smoke() { 500 } else { 10_000 };
-    bench_walk(c, &format!("psi-{psi}"), &grow(&blocks, psi, 0), &blocks);
+    bench_ways(c, &format!("psi-{psi}"), &grow(&blocks, psi, 0), &blocks);
     for extension_level in [0, 1] {
         if extension_level > 0 {
             let ours = grow(&blocks, 256, extension_level);
-            bench_walk(c, &format!("psi-256-level-{extension_level}"), &ours, &blocks);
+            bench_ways(c, &format!("psi-256-level-{extension_level}"), &ours, &blocks);
         }
         bench_crate(c, extension_level, &blocks);
     }
