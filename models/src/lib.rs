@@ -11,7 +11,7 @@ pub mod error;
 pub mod features;
 pub mod file;
 pub mod forest;
-pub mod kernels;
+mod kernels;
 pub mod rows;
 pub mod scorer;
 

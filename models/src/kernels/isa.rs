@@ -33,7 +33,7 @@ pub enum Isa {
 }
 
 /// Names of all instruction sets that `scout40` knows, whatever this processor has.
-pub const ISA_NAMES: [&str; 4] = ["portable", "avx2", "avx512", "neon"];
+const ISA_NAMES: [&str; 4] = ["portable", "avx2", "avx512", "neon"];
 
 impl Isa {
     /// What this processor has, best last.
@@ -56,7 +56,7 @@ impl Isa {
         Isa::available().pop().unwrap_or(Isa::Portable(Portable))
     }
 
-    /// The one of that name, one of [`ISA_NAMES`] or `auto`.
+    /// The one of that name; `auto` is the best.
     ///
     /// # Errors
     /// If there is none, or the processor lacks the instructions.
