@@ -198,7 +198,7 @@ impl LoadedModel {
         let scorer = model
             .scorer_with(engine.isa, engine.plan)
             .with_context(|| format!("`{}` cannot be evaluated so", path.display()))?;
-        let plan = FillPlan::new(model.spec());
+        let plan = FillPlan::with_isa(model.spec(), engine.isa);
         Ok(LoadedModel { scorer, plan, model })
     }
 }

@@ -241,12 +241,10 @@ fn unpaced_runs_accept_the_same_bytes_for_any_number_of_workers_and_batch_size()
     }
     // Neither how batches close, nor how the forest is evaluated, nor how the run is reported has
     // a say.
-    let mut options = vec![
-        "--max-wait 25ns --batch-size 64".to_owned(),
-        "--interval 1ms --workers 2".to_owned(),
-        "--plan walk".to_owned(),
-    ];
+    let mut options =
+        vec!["--max-wait 25ns --batch-size 64".to_owned(), "--interval 1ms --workers 2".to_owned()];
     for isa in scout40_models::Isa::available() {
+        options.push(format!("--plan walk --isa {}", isa.name()));
         options.push(format!("--plan sliced --isa {}", isa.name()));
         options.push(format!("--plan sliced --isa {} --batch-size 64", isa.name()));
     }

@@ -215,7 +215,8 @@ pub(crate) fn naive_score(forest: &Forest, rows: &RowBuffer, event: usize) -> Sc
         let root = forest.tree(tree).start;
         path(forest, root, root, &x)
     };
-    -(0..forest.n_trees()).map(of_tree).sum::<i32>()
+    let sum: i64 = (0..forest.n_trees()).map(|tree| i64::from(of_tree(tree))).sum();
+    Score::try_from(-sum).unwrap()
 }
 
 /// Some events of a block as a block of their own.

@@ -362,7 +362,9 @@ fn wrong_fields_of_the_document_are_refused() {
     change(r#""n_features": 2,"#, "", &["missing field `n_features`"]);
     change(r#""n_features": 2"#, r#""n_features": "2""#, &["invalid type", "line 1"]);
     change(r#""n_features": 2"#, r#""n_features": -2"#, &["invalid value", "line 1"]);
-    change(r#""sample_size": 4"#, r#""sample_size": 1"#, &["sample_size", "2 or more", "found 1"]);
+    change(r#""sample_size": 4"#, r#""sample_size": 1"#, &["sample_size", "2 to", "found 1"]);
+    let absurd = r#""sample_size": 4294967295"#;
+    change(r#""sample_size": 4"#, absurd, &["sample_size", "rows per tree", "4294967295"]);
     change(r#""sample_size": 4"#, r#""sample_size": 4e9"#, &["invalid type"]);
     change(r#""scoring_metric": "depth","#, "", &["scoring_metric", "boxed_ratio", "none"]);
     change(r#""depth""#, r#""deep""#, &["scoring_metric", "adj_density", "found deep"]);

@@ -142,7 +142,7 @@ fn write_plan(out: &mut String, scorer: &ForestScorer) -> std::fmt::Result {
         }
         _ => writeln!(
             out,
-            "plan       {plan} on {isa}: about {:.0} ns per event; its splits cannot be sliced",
+            "plan       {plan} on {isa}: about {:.0} ns per event; it cannot be sliced",
             costs.walk_ns
         ),
     }

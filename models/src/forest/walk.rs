@@ -7,6 +7,8 @@
 //! the deepest level is done. Extended trees, and those that penalise ranges, are walked one event
 //! at a time.
 //!
+//! Sums wrap: those of some trees may pass 32 bits where the score does not.
+//!
 //! It knows no instruction sets and chooses nothing by cost.
 
 use super::score::Metric;
@@ -186,7 +188,7 @@ fn walk_axis(
             }
         }
         for (out, &at) in out.iter_mut().zip(&*at) {
-            *out -= values[at as usize];
+            *out = out.wrapping_sub(values[at as usize]);
         }
     }
 }
@@ -218,7 +220,7 @@ fn walk_extended(
                 let sum = normals.sum(at, tile, lane);
                 at = normals.left[at] as usize + usize::from(sum > normals.thresholds[at]);
             }
-            *out -= values[at];
+            *out = out.wrapping_sub(values[at]);
         }
     }
 }
@@ -250,11 +252,11 @@ fn walk_penalised(
                     break;
                 }
                 if !penalty.ranges[at].contains(value) {
-                    *out += penalty.unit;
+                    *out = out.wrapping_add(penalty.unit);
                 }
                 at = left + usize::from(value > threshold);
             }
-            *out -= values[at];
+            *out = out.wrapping_sub(values[at]);
         }
     }
 }

@@ -241,6 +241,22 @@ fn leaf_values_may_use_the_whole_range_of_scores() {
 }
 
 #[test]
+fn sums_of_some_trees_may_pass_32_bits_where_the_score_does_not() {
+    let mut parts = single_leaves().parts().clone();
+    parts.leaf_values = vec![i32::MAX - 1, i32::MAX - 1, -(i32::MAX - 1)];
+    let forest = Forest::new(parts).unwrap();
+    let mut random = Random(8);
+    let rows = random_rows(&mut random, 2, 100);
+    agree(&forest, &rows);
+    for isa in Isa::available() {
+        let walk = ForestScorer::new(&forest, isa, PlanChoice::Walk).unwrap();
+        let mut out = vec![0; 100];
+        walk.score(rows.rows(), &mut walk.scratch(), &mut out);
+        assert_eq!(out, [-(i32::MAX - 1); 100]);
+    }
+}
+
+#[test]
 fn scores_do_not_depend_on_what_the_padding_holds() {
     let mut random = Random(7);
     let forest = random_forest(&mut random, 10, 4, 6, false);

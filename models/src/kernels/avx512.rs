@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::avx2::{narrow_256, put_bytes_256, shift_left_256, shift_right_256};
 use super::word::Word;
 
-/// Owning one proves that the processor has AVX-512 F, BW, DQ and VL.
+/// Owning one proves that the processor has AVX2 and AVX-512 F, BW, DQ and VL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512(());
 
@@ -13,7 +13,8 @@ impl Avx512 {
     /// The proof, if the processor has the instructions.
     #[must_use]
     pub fn detect() -> Option<Avx512> {
-        let found = is_x86_feature_detected!("avx512f")
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");

@@ -289,7 +289,9 @@ impl Walks<'_> {
             self.enter(tops, exits, &mut at);
         }
         if tree.depth == 0 {
-            sums.iter_mut().zip(at).for_each(|(sum, value)| *sum -= value.cast_signed());
+            sums.iter_mut()
+                .zip(at)
+                .for_each(|(sum, value)| *sum = sum.wrapping_sub(value.cast_signed()));
             return;
         }
         for (part, at) in at.as_chunks_mut::<FLIGHT>().0.iter_mut().enumerate() {
@@ -301,7 +303,7 @@ impl Walks<'_> {
             }
         }
         for (sum, at) in sums.iter_mut().zip(at) {
-            *sum -= parts.values[at as usize];
+            *sum = sum.wrapping_sub(parts.values[at as usize]);
         }
     }
 

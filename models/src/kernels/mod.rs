@@ -1,7 +1,9 @@
 //! Arithmetic on lanes: rows and numbers, never events.
 //!
-//! Each kernel is written once over [`word`]s of bits and compiled for every instruction set
-//! ([`isa`]); `agree` holds all of them to the portable one. Only here is unsafe code.
+//! [`isa`] detects what the processor can do, proves it and dispatches. Evaluation on the side
+//! ([`sliced`]) is written once over [`word`]s of bits; filling rows ([`turn`]) and the tops of
+//! walked trees ([`dense`]) have a file or a part per instruction set. All are held to the portable
+//! way bit for bit: in `agree`, and in the tests of each. Only here is unsafe code.
 
 #![expect(unsafe_code, reason = "vector instructions, loads and stores")]
 

@@ -232,6 +232,7 @@ fn staged(
 ) {
     let (begin, end) = (offsets[0] as usize, offsets[LINE] as usize);
     let len = end - begin;
+    assert!(len <= LINE * RANKS, "lists longer than {RANKS}");
     let relative = offsets.map(|offset| offset - offsets[0]);
     for column in columns.columns {
         let mut words = [0; LINE * RANKS + REACH];

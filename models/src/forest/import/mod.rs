@@ -32,6 +32,8 @@ use crate::features::MAX_FEATURES;
 /// Fewest fractional bits that are chosen without being asked for: a leaf is then off by 8e-6 at
 /// most, and a normalised score of trees of 256 rows by 5e-7.
 const MIN_FRACTION_BITS: u32 = 16;
+/// Most rows per tree that are believed: c(n) is summed term by term.
+const MAX_SAMPLE_SIZE: u32 = 1 << 24;
 /// One below the largest i32, as in [`Forest::new`].
 const LARGEST_SUM: f64 = (i32::MAX - 1) as f64;
 
@@ -127,8 +129,9 @@ impl Reporter {
             let expected = format!("1 to {MAX_FEATURES}");
             return Err(self.error("n_features", &expected, document.n_features));
         }
-        if document.sample_size < 2 {
-            return Err(self.error("sample_size", "2 or more rows per tree", document.sample_size));
+        if !(2..=MAX_SAMPLE_SIZE).contains(&document.sample_size) {
+            let expected = format!("2 to {MAX_SAMPLE_SIZE} rows per tree");
+            return Err(self.error("sample_size", &expected, document.sample_size));
         }
         if document.trees.is_empty() {
             return Err(self.error("trees", "one tree or more", "none"));

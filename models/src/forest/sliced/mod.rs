@@ -26,6 +26,10 @@ use counts::Counts;
 use masks::Masks;
 use schedule::{Needs, Schedule};
 
+/// Most nodes of a forest that is written down so: ten times those of isotree's defaults, which
+/// takes seconds already.
+pub(super) const MAX_NODES: usize = 1 << 21;
+
 /// What evaluating a batch takes, counted in operations on words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlicedCounts {
@@ -57,10 +61,10 @@ pub(super) struct ForestSliced {
 }
 
 impl ForestSliced {
-    /// `None` where more than one column is compared, or more than the leaf counts: extended
+    /// `None` beyond [`MAX_NODES`], where more than one column is compared, or more than the leaf counts: extended
     /// forests, and those with a penalty for leaving the ranges of nodes.
     pub(super) fn new(forest: &Forest) -> Option<ForestSliced> {
-        if forest.parts().ranges.is_some() {
+        if forest.parts().ranges.is_some() || forest.parts().left.len() > MAX_NODES {
             return None;
         }
         let Splits::Axis(splits) = &forest.parts().splits else { return None };
