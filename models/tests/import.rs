@@ -363,6 +363,8 @@ fn wrong_fields_of_the_document_are_refused() {
     change(r#""n_features": 2"#, r#""n_features": "2""#, &["invalid type", "line 1"]);
     change(r#""n_features": 2"#, r#""n_features": -2"#, &["invalid value", "line 1"]);
     change(r#""sample_size": 4"#, r#""sample_size": 1"#, &["sample_size", "2 to", "found 1"]);
+    let hidden = r#""scoring_metric": "\u001b[2J""#;
+    change(r#""scoring_metric": "depth""#, hidden, &["scoring_metric", r"found \u{1b}[2J"]);
     let absurd = r#""sample_size": 4294967295"#;
     change(r#""sample_size": 4"#, absurd, &["sample_size", "rows per tree", "4294967295"]);
     change(r#""sample_size": 4"#, r#""sample_size": 4e9"#, &["invalid type"]);

@@ -37,6 +37,21 @@ const MAX_SAMPLE_SIZE: u32 = 1 << 24;
 /// One below the largest i32, as in [`Forest::new`].
 const LARGEST_SUM: f64 = (i32::MAX - 1) as f64;
 
+/// Characters of a document that an error repeats.
+const MAX_SHOWN: usize = 200;
+
+/// What a document says, fit for a terminal: no control characters, not without end.
+fn legible(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(MAX_SHOWN) {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown += "...";
+    }
+    shown
+}
+
 /// A forest that was taken over, and what its file says about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
@@ -104,8 +119,9 @@ impl Reporter {
         found: impl ToString,
         hint: &'static str,
     ) -> Error {
-        let (place, expected) = (place.to_owned(), expected.to_owned());
-        Error::Import { library: self.library, place, expected, found: found.to_string(), hint }
+        let (place, expected) = (legible(place), expected.to_owned());
+        let found = legible(&found.to_string());
+        Error::Import { library: self.library, place, expected, found, hint }
     }
 
     fn in_node(self, tree: usize, node: u64, expected: &str, found: impl ToString) -> Error {
