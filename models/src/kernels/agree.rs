@@ -27,7 +27,7 @@ struct EveryOperation<'a> {
     used: &'a mut (usize, usize),
 }
 
-const N_RESULTS: usize = 19;
+const N_RESULTS: usize = 22;
 
 impl Kernel for EveryOperation<'_> {
     #[inline(always)]
@@ -48,6 +48,8 @@ impl Kernel for EveryOperation<'_> {
         };
         let (sum, carry) = W::full_add(a, b, c);
         [a.and(b), a.and_not(b), a.or(b), a.xor(b), sum, carry].into_iter().for_each(&mut put);
+        let (sum, carry) = W::full_add_not(a, b, c);
+        [a.not(), sum, carry].into_iter().for_each(&mut put);
         [a.or_and(b, c), a.choose(b, c), W::splat(proof, 0x5a)].into_iter().for_each(&mut put);
         let byte = W::splat(proof, 0x0f);
         put(a.shift_left::<4>().and_not(byte));
@@ -119,6 +121,22 @@ fn every_operation_of_every_word_equals_the_portable_one_on_random_words() {
                 assert_eq!(bytes, expected, "{} {width:?}", isa.name());
             }
         }
+    }
+}
+
+#[test]
+fn adding_complements_is_adding_what_is_not_there() {
+    // Nothing, one, the other, both: each with and without a bit from before.
+    let [bit, a, b] = [0b1111_0000, 0b1100_1100, 0b1010_1010];
+    let words = [bit, a, b, 0, 0, 0, 0, 0];
+    let mut input = [0; 24];
+    input[..8].copy_from_slice(&words);
+    let portable = Isa::from_name("portable").unwrap();
+    let (_, results, _) = every_operation(portable, Width::Narrow, &input, &[0; MAX_BATCH], 0);
+    let [sum, carry] = [results[7], results[8]];
+    for k in 0..64 {
+        let [bit, a, b, sum, carry] = [bit, a, b, sum, carry].map(|word: u64| word >> k & 1);
+        assert_eq!(2 * carry + sum, bit + (1 - a) + (1 - b), "bit {k}");
     }
 }
 

@@ -53,6 +53,11 @@ impl Word for Bits256 {
         Bits256(unsafe { _mm256_andnot_si256(other.0, self.0) })
     }
     #[inline(always)]
+    fn not(self) -> Self {
+        // SAFETY: the word is the proof.
+        self.xor(Bits256(unsafe { _mm256_set1_epi8(-1) }))
+    }
+    #[inline(always)]
     fn or(self, other: Self) -> Self {
         // SAFETY: the word is the proof.
         Bits256(unsafe { _mm256_or_si256(self.0, other.0) })

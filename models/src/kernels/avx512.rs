@@ -70,6 +70,10 @@ macro_rules! word {
                 Self::ternary::<{ A & !B }>(self, other, other)
             }
             #[inline(always)]
+            fn not(self) -> Self {
+                Self::ternary::<{ !A & 0xff }>(self, self, self)
+            }
+            #[inline(always)]
             fn or(self, other: Self) -> Self {
                 Self::ternary::<{ A | B }>(self, other, other)
             }
@@ -114,6 +118,11 @@ macro_rules! word {
             fn full_add(a: Self, b: Self, c: Self) -> (Self, Self) {
                 let sum = Self::ternary::<{ A ^ B ^ C }>(a, b, c);
                 (sum, Self::ternary::<{ (A & B) | (A & C) | (B & C) }>(a, b, c))
+            }
+            #[inline(always)]
+            fn full_add_not(a: Self, b: Self, c: Self) -> (Self, Self) {
+                let sum = Self::ternary::<{ A ^ B ^ C }>(a, b, c);
+                (sum, Self::ternary::<{ ((A & !B) | (A & !C) | (!B & !C)) & 0xff }>(a, b, c))
             }
         }
     };

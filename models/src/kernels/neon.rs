@@ -45,6 +45,11 @@ impl Word for Bits128 {
         Bits128(unsafe { vbicq_u8(self.0, other.0) })
     }
     #[inline(always)]
+    fn not(self) -> Self {
+        // SAFETY: NEON is part of the architecture.
+        Bits128(unsafe { vmvnq_u8(self.0) })
+    }
+    #[inline(always)]
     fn or(self, other: Self) -> Self {
         // SAFETY: NEON is part of the architecture.
         Bits128(unsafe { vorrq_u8(self.0, other.0) })

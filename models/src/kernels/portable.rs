@@ -48,6 +48,10 @@ impl<const N: usize> Word for Bits<N> {
         self.zip(other, |a, b| a & !b)
     }
     #[inline(always)]
+    fn not(self) -> Self {
+        self.zip(self, |a, _| !a)
+    }
+    #[inline(always)]
     fn or(self, other: Self) -> Self {
         self.zip(other, |a, b| a | b)
     }

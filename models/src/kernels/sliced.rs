@@ -12,20 +12,20 @@
 //! consecutive lines, so an operation names its operands only.
 //!
 //! **Numbers of lines.** The working memory is an array of words, here called lines. Operands
-//! are line numbers times eight: scaled by 8, 4, 2 or 1 they are byte offsets for words of 512,
-//! 256, 128 or 64 crossings, which x86-64 does while it addresses. So one program serves every
-//! width, and narrow words use less memory.
+//! are the byte offsets of lines of 512 crossings, which take no arithmetic to use; narrower words
+//! halve them once or more often. So one program serves every width, and narrow words use less
+//! memory.
 
 use super::isa::{Isa, Kernel, Width};
 use super::word::{Word, transpose};
 use crate::rows::{AlignedLanes, LANE_STRIDE, MAX_BATCH, Rows};
 use crate::scorer::Score;
 
-/// Line number times eight.
+/// Line number times 64: where the line begins if its words are of 512 crossings.
 pub(crate) type Operand = u32;
 /// Operand of a line.
 pub(crate) const fn operand(line: usize) -> Operand {
-    line as u32 * 8
+    line as u32 * 64
 }
 
 /// Two operands as one integer: the first in the lower half. Half as many loads, where loads are
@@ -61,8 +61,9 @@ pub(crate) const MASK_CHUNK: usize = 2;
 pub(crate) const COUNT_STEP: usize = 8;
 /// A step of a count: lines in memory, two by two.
 pub(crate) type LineStep = [OperandPair; COUNT_STEP / 2];
-/// How many of them are right children where a step computes the reaches that it adds.
-pub(crate) const COUNT_RIGHT: usize = 4;
+/// A step of a count: reaches that are not in memory, those in the first operand but not in the
+/// second.
+pub(crate) type ReachStep = [ReachOp; COUNT_STEP];
 /// Most steps of a count that share a line for what they carry.
 pub(crate) const CARRY_STEPS: usize = 4;
 /// Lines of the state of a count: how often 1, 2, 4, 8 and 16.
@@ -100,20 +101,21 @@ pub(crate) struct MaskChunk {
 }
 
 /// The crossings that get to a child: those that get to its parent (first operand) and pass the
-/// mask (second operand), or do not.
+/// mask (second operand), or do not. The sibling's reach is as good as a mask, if it is in memory.
 pub(crate) type ReachOp = OperandPair;
 
-/// Counts of one weight: continues from a state, adds the lines of its steps.
+/// Counts of one weight: continues from a state, adds the lines of its steps, or what they lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
     /// First line of the state that it continues from.
     pub from: Operand,
     /// First line of the state that it leaves behind.
     pub to: Operand,
-    /// Where its steps over lines end; they begin where those of the count before end.
-    pub lines_end: u32,
-    /// Where its steps over reaches that are not in memory end.
-    pub reaches_end: u32,
+    /// Where its steps over lines end: first those that count the ones of lines, then those that
+    /// count their zeros. They begin where those of the count before end.
+    pub lines_end: [u32; 2],
+    /// The same for its steps over reaches that are not in memory.
+    pub reaches_end: [u32; 2],
 }
 
 /// Trees whose reaches are in memory at the same time, and what is counted of them.
@@ -133,11 +135,11 @@ pub(crate) struct Parts {
     pub mask_chunks: Vec<MaskChunk>,
     pub reach: Vec<[ReachOp; REACH_OPS]>,
     pub line_steps: Vec<LineStep>,
-    pub reach_steps: Vec<[ReachOp; COUNT_STEP]>,
+    pub reach_steps: Vec<ReachStep>,
     pub counts: Vec<Count>,
     pub groups: Vec<Group>,
-    /// Bit planes of what is added, lowest first, and of what is subtracted.
-    pub planes: [Vec<Operand>; 2],
+    /// Bit planes of the sum, lowest first.
+    pub planes: Vec<Operand>,
     /// What every crossing has.
     pub constant: i32,
     /// First line of the reaches.
@@ -154,9 +156,14 @@ impl Parts {
         let (mut lines_begin, mut reaches_begin) = (0, 0);
         let mut n = 0;
         for count in &self.counts {
-            n += (count.lines_end - lines_begin).div_ceil(CARRY_STEPS as u32);
-            n += (count.reaches_end - reaches_begin).div_ceil(CARRY_STEPS as u32);
-            (lines_begin, reaches_begin) = (count.lines_end, count.reaches_end);
+            for (begin, ends) in
+                [(&mut lines_begin, count.lines_end), (&mut reaches_begin, count.reaches_end)]
+            {
+                for end in ends {
+                    n += (end - *begin).div_ceil(CARRY_STEPS as u32);
+                    *begin = end;
+                }
+            }
         }
         n as usize
     }
@@ -174,15 +181,15 @@ impl Program {
     /// wrote it.
     pub(crate) fn new(parts: Parts) -> Program {
         let n_lines = parts.n_lines;
-        assert!(n_lines < 1 << 28, "operands fit 32 bits");
-        let inside = |op: &Operand| op.is_multiple_of(8) && ((op / 8) as usize) < n_lines;
+        assert!(n_lines < 1 << 26, "operands fit 32 bits");
+        let inside = |op: &Operand| op.is_multiple_of(64) && ((op / 64) as usize) < n_lines;
         let fits = |line: usize, n: usize| line + n <= n_lines;
-        let run = |op: &Operand, n: usize| inside(op) && fits((op / 8) as usize, n);
+        let run = |op: &Operand, n: usize| inside(op) && fits((op / 64) as usize, n);
         check_ends(parts.windows.iter().map(|w| w.chunks_end), parts.mask_chunks.len());
         check_ends(parts.groups.iter().map(|g| g.reach_end), parts.reach.len());
         check_ends(parts.groups.iter().map(|g| g.counts_end), parts.counts.len());
-        check_ends(parts.counts.iter().map(|c| c.lines_end), parts.line_steps.len());
-        check_ends(parts.counts.iter().map(|c| c.reaches_end), parts.reach_steps.len());
+        check_ends(parts.counts.iter().flat_map(|c| c.lines_end), parts.line_steps.len());
+        check_ends(parts.counts.iter().flat_map(|c| c.reaches_end), parts.reach_steps.len());
         assert!(parts.windows.iter().all(|w| (w.feature as usize) < parts.n_features));
         let pair = |pair: &OperandPair| {
             let (first, second) = pair.split();
@@ -203,8 +210,8 @@ impl Program {
         let states = |c: &Count| run(&c.from, STATE_LINES) && run(&c.to, STATE_LINES);
         assert!(parts.counts.iter().all(states), "states of counts");
         assert!(fits(parts.carry_line, parts.n_carries()), "room for the carries");
-        assert!(parts.planes.iter().flatten().all(inside), "planes");
-        assert!(parts.planes.iter().all(|planes| planes.len() <= 32), "sums of 32 bits");
+        assert!(parts.planes.iter().all(inside), "planes");
+        assert!(parts.planes.len() <= 32, "sums of 32 bits");
         Program(parts)
     }
 
@@ -282,8 +289,7 @@ struct Memory<W: Word> {
 impl<W: Word> Memory<W> {
     #[inline(always)]
     fn place(&self, operand: Operand) -> *mut u64 {
-        // Eight times the line number times LANES / 64 bytes is LANES / 8 bytes per line.
-        self.base.wrapping_byte_add(operand as usize * (W::LANES / 64))
+        self.base.wrapping_byte_add(operand as usize / (MAX_BATCH / W::LANES))
     }
     #[inline(always)]
     fn get(&self, operand: Operand) -> W {
@@ -321,6 +327,30 @@ impl<W: Word> Memory<W> {
         // SAFETY: the operand is that of a line of the memory, as said at the type, and nobody
         // else has a reference to it while the evaluation runs.
         unsafe { word.store(self.place(operand)) }
+    }
+}
+
+/// Lines that are counted in one step.
+trait CountStep {
+    fn read<W: Word>(&self, memory: &Memory<W>) -> [W; COUNT_STEP];
+}
+
+impl CountStep for LineStep {
+    #[inline(always)]
+    fn read<W: Word>(&self, memory: &Memory<W>) -> [W; COUNT_STEP] {
+        let [ab, cd, ef, gh] = self;
+        let ((a, b), (c, d)) = (memory.get_pair(ab), memory.get_pair(cd));
+        let ((e, f), (g, h)) = (memory.get_pair(ef), memory.get_pair(gh));
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+impl CountStep for ReachStep {
+    #[inline(always)]
+    fn read<W: Word>(&self, memory: &Memory<W>) -> [W; COUNT_STEP] {
+        let [a, b, c, d, e, f, g, h] = self;
+        let (a, b, c, d) = (memory.left(a), memory.left(b), memory.left(c), memory.left(d));
+        [a, b, c, d, memory.left(e), memory.left(f), memory.left(g), memory.left(h)]
     }
 }
 
@@ -386,7 +416,6 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut reach_begin, mut counts_begin) = (0, 0);
     let (mut lines_begin, mut reaches_begin) = (0, 0);
     let mut carry = memory.place(operand(program.carry_line));
-    let zero = W::splat(memory.proof, 0);
     for group in &program.groups {
         let mut out = memory.place(operand(program.reach_line));
         for chunk in &program.reach[reach_begin..group.reach_end as usize] {
@@ -404,30 +433,16 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
         }
         for count in &program.counts[counts_begin..group.counts_end as usize] {
             let mut state = State::load(memory, count.from);
-            let steps = &program.line_steps[lines_begin..count.lines_end as usize];
-            for steps in steps.chunks(CARRY_STEPS) {
-                let mut carried = zero;
-                for step in steps {
-                    let ((a, b), (c, d)) = (memory.get_pair(&step[0]), memory.get_pair(&step[1]));
-                    let ((e, f), (g, h)) = (memory.get_pair(&step[2]), memory.get_pair(&step[3]));
-                    carried = carried.or(state.add([a, b, c, d], [e, f, g, h]));
-                }
-                carry = memory.push(carry, carried);
-            }
-            let steps = &program.reach_steps[reaches_begin..count.reaches_end as usize];
-            for steps in steps.chunks(CARRY_STEPS) {
-                let mut carried = zero;
-                for step in steps {
-                    let right = |k: usize| memory.right(&step[k]);
-                    let left = |k: usize| memory.left(&step[COUNT_RIGHT + k]);
-                    let first = [right(0), right(1), right(2), right(3)];
-                    carried = carried.or(state.add(first, [left(0), left(1), left(2), left(3)]));
-                }
-                carry = memory.push(carry, carried);
-            }
+            let [lines, lines_not] = count.lines_end.map(|end| end as usize);
+            let [reaches, reaches_not] = count.reaches_end.map(|end| end as usize);
+            let steps = &program.line_steps;
+            carry = state.add::<false, _>(memory, &steps[lines_begin..lines], carry);
+            carry = state.add::<true, _>(memory, &steps[lines..lines_not], carry);
+            let steps = &program.reach_steps;
+            carry = state.add::<false, _>(memory, &steps[reaches_begin..reaches], carry);
+            carry = state.add::<true, _>(memory, &steps[reaches..reaches_not], carry);
             state.store(memory, count.to);
-            lines_begin = count.lines_end as usize;
-            reaches_begin = count.reaches_end as usize;
+            (lines_begin, reaches_begin) = (lines_not, reaches_not);
         }
         reach_begin = group.reach_end as usize;
         counts_begin = group.counts_end as usize;
@@ -454,16 +469,37 @@ impl<W: Word> State<W> {
         }
     }
 
-    /// Adds eight lines; returns what counts 32 times. Of [`CARRY_STEPS`] additions at most one
-    /// carries so far, because 31 + 4 · 8 is less than twice 32.
+    /// Adds the lines of steps (`NOT`: their complements), and writes what it carries from `carry`
+    /// on; returns where that ends.
     #[inline(always)]
-    fn add(&mut self, [a, b, c, d]: [W; 4], [e, f, g, h]: [W; 4]) -> W {
+    fn add<const NOT: bool, S: CountStep>(
+        &mut self,
+        memory: &Memory<W>,
+        steps: &[S],
+        mut carry: *mut u64,
+    ) -> *mut u64 {
+        for steps in steps.chunks(CARRY_STEPS) {
+            let mut carried = W::splat(memory.proof, 0);
+            for step in steps {
+                carried = carried.or(self.add_step::<NOT>(step.read(memory)));
+            }
+            carry = memory.push(carry, carried);
+        }
+        carry
+    }
+
+    /// Adds eight lines (`NOT`: their complements); returns what counts 32 times. Of
+    /// [`CARRY_STEPS`] additions at most one carries so far, because 31 + 4 · 8 is less than twice
+    /// 32.
+    #[inline(always)]
+    fn add_step<const NOT: bool>(&mut self, [a, b, c, d, e, f, g, h]: [W; COUNT_STEP]) -> W {
+        let add = if NOT { W::full_add_not } else { W::full_add };
         let [ones, twos, fours, eights, sixteens] = self.0;
-        let (ones, two_a) = W::full_add(ones, a, b);
-        let (ones, two_b) = W::full_add(ones, c, d);
+        let (ones, two_a) = add(ones, a, b);
+        let (ones, two_b) = add(ones, c, d);
         let (twos, four_a) = W::full_add(twos, two_a, two_b);
-        let (ones, two_a) = W::full_add(ones, e, f);
-        let (ones, two_b) = W::full_add(ones, g, h);
+        let (ones, two_a) = add(ones, e, f);
+        let (ones, two_b) = add(ones, g, h);
         let (twos, four_b) = W::full_add(twos, two_a, two_b);
         let (fours, eight) = W::full_add(fours, four_a, four_b);
         let sixteen = eights.and(eight);
@@ -480,22 +516,19 @@ const _: () = assert!(31 + CARRY_STEPS * COUNT_STEP < 2 * 32);
 fn expand<W: Word>(memory: &Memory<W>, program: &Parts, out: &mut [Score]) {
     out.fill(program.constant.wrapping_neg());
     let mut bytes = [0u8; MAX_BATCH];
-    for (planes, sign) in program.planes.iter().zip([-1i32, 1]) {
-        for (place, planes) in planes.chunks(8).enumerate() {
-            let mut words = [W::splat(memory.proof, 0); 8];
-            for (word, &plane) in words.iter_mut().zip(planes) {
-                *word = memory.get(plane);
-            }
-            transpose(memory.proof, &mut words);
-            for (k, word) in words.into_iter().enumerate() {
-                // SAFETY: the k-th eighth of the bytes.
-                unsafe { word.put_bytes(bytes.as_mut_ptr().wrapping_add(k * W::LANES / 8)) };
-            }
-            // Wrapping: intermediate sums may pass 32 bits, the score does not.
-            let scale = sign << (8 * place);
-            for (out, &byte) in out.iter_mut().zip(&bytes) {
-                *out = out.wrapping_add(scale.wrapping_mul(i32::from(byte)));
-            }
+    for (place, planes) in program.planes.chunks(8).enumerate() {
+        let mut words = [W::splat(memory.proof, 0); 8];
+        for (word, &plane) in words.iter_mut().zip(planes) {
+            *word = memory.get(plane);
+        }
+        transpose(memory.proof, &mut words);
+        for (k, word) in words.into_iter().enumerate() {
+            // SAFETY: the k-th eighth of the bytes.
+            unsafe { word.put_bytes(bytes.as_mut_ptr().wrapping_add(k * W::LANES / 8)) };
+        }
+        // Wrapping: intermediate sums may pass 32 bits, the score does not.
+        for (out, &byte) in out.iter_mut().zip(&bytes) {
+            *out = out.wrapping_sub(i32::from(byte) << (8 * place));
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) trait Word: Copy {
     fn and(self, other: Self) -> Self;
     /// `self & !other`
     fn and_not(self, other: Self) -> Self;
+    /// `!self`
+    fn not(self) -> Self;
     /// `self | other`
     fn or(self, other: Self) -> Self;
     /// `self ^ other`
@@ -67,6 +69,12 @@ pub(crate) trait Word: Copy {
     fn full_add(a: Self, b: Self, c: Self) -> (Self, Self) {
         let half = a.xor(b);
         (half.xor(c), a.and(b).or(half.and(c)))
+    }
+    /// Sum and carry of a bit and the complements of two.
+    #[inline(always)]
+    fn full_add_not(a: Self, b: Self, c: Self) -> (Self, Self) {
+        let half = b.xor(c);
+        (half.xor(a), half.choose(a, b.not()))
     }
 }
 
@@ -133,6 +141,10 @@ impl<W: Word> Word for Pair<W> {
     #[inline(always)]
     fn and_not(self, other: Self) -> Self {
         self.zip(other, W::and_not)
+    }
+    #[inline(always)]
+    fn not(self) -> Self {
+        Pair(self.0.not(), self.1.not())
     }
     #[inline(always)]
     fn or(self, other: Self) -> Self {

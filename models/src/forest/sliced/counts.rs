@@ -1,19 +1,21 @@
 //! What is counted, and how counts become a sum.
 //!
 //! Every digit of a weight is one line to be added with the weight of the digit. A count adds the
-//! lines of one weight of one group of trees, eight in a step, and keeps the last three bits of
-//! how many there were as its state, which the next group continues; every step carries one line
-//! of eight times the weight. In the end, states and carries are lines with a weight again: the
+//! lines of one weight of one group of trees, eight in a step, and keeps the last five bits of
+//! how many there were as its state, which the next group continues; every few steps carry one
+//! line of 32 times the weight. In the end, states and carries are lines with a weight again: the
 //! last counts add those, lightest first, until one line for each bit of the sum is left.
-//! Positive and negative digits have sums of their own.
+//!
+//! A negative digit adds the complement of its line instead, and the constant of the program has
+//! the rest: −x = (1 − x) − 1.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::schedule::{NOTHING, Schedule};
 use super::weights;
 use crate::forest::Forest;
 use crate::kernels::sliced::{
-    CARRY_STEPS, COUNT_RIGHT, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, ReachOp,
+    CARRY_STEPS, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, ReachOp, ReachStep,
     STATE_LINES, ZERO_LINE, operand,
 };
 
@@ -21,65 +23,61 @@ use crate::kernels::sliced::{
 const MAX_PLANES: usize = 32;
 const ZERO: Operand = operand(ZERO_LINE);
 
-/// Sign (0 = added, 1 = subtracted) and place of a digit.
-type Digit = (usize, usize);
-
 /// What a group adds with one weight.
 #[derive(Default)]
 struct Terms {
     /// Reaches in memory.
     lines: Vec<Operand>,
-    /// Reaches that are not: left children, right children.
-    reaches: [Vec<ReachOp>; 2],
+    /// Reaches that are not: in the one operand, but not in the other.
+    reaches: Vec<ReachOp>,
 }
 
 pub(super) struct Counts {
     pub line_steps: Vec<LineStep>,
-    pub reach_steps: Vec<[ReachOp; COUNT_STEP]>,
+    pub reach_steps: Vec<ReachStep>,
     pub counts: Vec<Count>,
     pub groups: Vec<Group>,
-    pub planes: [Vec<Operand>; 2],
+    pub planes: Vec<Operand>,
     pub carry_line: usize,
+    /// What the sum has too much, modulo 2^64.
+    pub excess: i64,
     first_line: usize,
     n_carries: usize,
-    /// Lines to be added in the end, by sign and place.
-    pending: [Vec<Vec<Operand>>; 2],
+    /// Lines to be added in the end, by place.
+    pending: Vec<Vec<Operand>>,
 }
 
 impl Counts {
-    /// The counts that write from `first_line` on.
-    pub(super) fn new(
-        forest: &Forest,
-        weights: &[i64],
-        schedule: &Schedule,
-        first_line: usize,
-    ) -> Counts {
+    /// The counts of what is scheduled; they write behind it.
+    pub(super) fn new(forest: &Forest, weights: &[i64], schedule: &Schedule) -> Counts {
+        let first_line = schedule.end_line;
         let mut counts = Counts {
             line_steps: Vec::new(),
             reach_steps: Vec::new(),
             counts: Vec::new(),
             groups: Vec::new(),
-            planes: [Vec::new(), Vec::new()],
-            carry_line: first_line + 2 * 2 * MAX_PLANES * STATE_LINES,
+            planes: Vec::new(),
+            carry_line: first_line + 2 * MAX_PLANES * STATE_LINES,
+            excess: 0,
             first_line,
             n_carries: 0,
-            pending: [(); 2].map(|()| vec![Vec::new(); MAX_PLANES + STATE_LINES]),
+            pending: vec![Vec::new(); MAX_PLANES + STATE_LINES],
         };
-        let mut begun: BTreeSet<Digit> = BTreeSet::new();
-        for (trees, reach_end) in &schedule.groups {
-            let nodes = trees.clone().flat_map(|tree| forest.tree(tree));
-            for (digit, terms) in collect(nodes, weights, schedule) {
-                let state = counts.state(0, digit);
-                let from = if begun.insert(digit) { ZERO } else { state };
-                counts.push(digit, from, state, &terms);
+        let mut begun = [false; MAX_PLANES];
+        for group in &schedule.groups {
+            let nodes = group.trees.clone().flat_map(|tree| forest.tree(tree));
+            for (place, terms) in collect(nodes, weights, schedule) {
+                let state = counts.state(0, place);
+                let from = if std::mem::replace(&mut begun[place], true) { state } else { ZERO };
+                counts.push(place, from, state, &terms);
             }
-            counts.end_group(*reach_end);
+            counts.end_group(group.chunks_end);
         }
-        for digit in begun {
-            let state = counts.state(0, digit);
-            (0..STATE_LINES).for_each(|bit| counts.add_later(digit, bit, state));
+        for place in (0..MAX_PLANES).filter(|&place| begun[place]) {
+            let state = counts.state(0, place);
+            (0..STATE_LINES).for_each(|bit| counts.add_later(place, bit, state));
         }
-        (0..2).for_each(|sign| counts.finish(sign));
+        counts.finish();
         counts.end_group(schedule.chunks.len());
         counts
     }
@@ -90,47 +88,60 @@ impl Counts {
     }
 
     /// The state of the counts of a group (stage 0) or of the last ones (stage 1).
-    fn state(&self, stage: usize, (sign, place): Digit) -> Operand {
-        operand(self.first_line + ((2 * stage + sign) * MAX_PLANES + place) * STATE_LINES)
+    fn state(&self, stage: usize, place: usize) -> Operand {
+        operand(self.first_line + (stage * MAX_PLANES + place) * STATE_LINES)
     }
 
     /// The line after that of the operand `bit` times counts 2^`bit` times as much.
-    fn add_later(&mut self, (sign, place): Digit, bit: usize, first: Operand) {
+    fn add_later(&mut self, place: usize, bit: usize, first: Operand) {
         // What would count 2^32 times changes nothing modulo 2^32.
-        if let Some(lines) = self.pending[sign].get_mut(place + bit) {
+        if let Some(lines) = self.pending.get_mut(place + bit) {
             lines.push(first + operand(bit));
         }
     }
 
-    fn push(&mut self, digit: Digit, from: Operand, to: Operand, terms: &Terms) {
-        let before = (self.line_steps.len(), self.reach_steps.len());
-        for lines in terms.lines.chunks(COUNT_STEP) {
+    /// Counts terms that are added and terms that are subtracted.
+    fn push(&mut self, place: usize, from: Operand, to: Operand, terms: &[Terms; 2]) {
+        let (mut lines_end, mut reaches_end) = ([0; 2], [0; 2]);
+        for (sign, terms) in terms.iter().enumerate() {
+            let before = (self.line_steps.len(), self.reach_steps.len());
+            self.push_steps(terms);
+            let lines = self.line_steps.len() - before.0;
+            let reaches = self.reach_steps.len() - before.1;
+            let n_carries = lines.div_ceil(CARRY_STEPS) + reaches.div_ceil(CARRY_STEPS);
+            for carry in self.n_carries..self.n_carries + n_carries {
+                self.add_later(place + STATE_LINES, 0, operand(self.carry_line + carry));
+            }
+            self.n_carries += n_carries;
+            if sign == 1 {
+                // With what fills up the steps: its complement is one.
+                self.excess += (((lines + reaches) * COUNT_STEP) as i64) << place;
+            }
+            lines_end[sign] = self.line_steps.len() as u32;
+            reaches_end[sign] = self.reach_steps.len() as u32;
+        }
+        self.counts.push(Count { from, to, lines_end, reaches_end });
+    }
+
+    fn push_steps(&mut self, terms: &Terms) {
+        // Lines that would not fill a step go where there is room among the reaches.
+        let (full, rest) = terms.lines.split_at(terms.lines.len() / COUNT_STEP * COUNT_STEP);
+        let n_steps = |n: usize| n.div_ceil(COUNT_STEP);
+        let fits = n_steps(terms.reaches.len() + rest.len()) == n_steps(terms.reaches.len());
+        let lines = if fits { full } else { &terms.lines };
+        let moved = terms.lines[lines.len()..].iter().map(|&line| ReachOp::new(line, ZERO));
+        let reaches: Vec<ReachOp> = terms.reaches.iter().copied().chain(moved).collect();
+        for lines in lines.chunks(COUNT_STEP) {
             let mut step = [ZERO; COUNT_STEP];
             step[..lines.len()].copy_from_slice(lines);
             let pair = |k: usize| OperandPair::new(step[2 * k], step[2 * k + 1]);
             self.line_steps.push(std::array::from_fn(pair));
         }
-        let [left, right] = &terms.reaches;
-        let room = [COUNT_STEP - COUNT_RIGHT, COUNT_RIGHT];
-        for k in 0..left.len().div_ceil(room[0]).max(right.len().div_ceil(room[1])) {
+        for reaches in reaches.chunks(COUNT_STEP) {
             let mut step = [NOTHING; COUNT_STEP];
-            let (right_slots, left_slots) = step.split_at_mut(COUNT_RIGHT);
-            for (ops, slots) in [(left, left_slots), (right, right_slots)] {
-                let ops = ops.get(k * slots.len()..).unwrap_or_default();
-                slots.iter_mut().zip(ops).for_each(|(slot, op)| *slot = *op);
-            }
+            step[..reaches.len()].copy_from_slice(reaches);
             self.reach_steps.push(step);
         }
-        let (lines_end, reaches_end) = (self.line_steps.len(), self.reach_steps.len());
-        let (lines, reaches) = (lines_end - before.0, reaches_end - before.1);
-        let (lines_end, reaches_end) = (lines_end as u32, reaches_end as u32);
-        self.counts.push(Count { from, to, lines_end, reaches_end });
-        let (sign, place) = digit;
-        let n_carries = lines.div_ceil(CARRY_STEPS) + reaches.div_ceil(CARRY_STEPS);
-        for carry in self.n_carries..self.n_carries + n_carries {
-            self.add_later((sign, place + STATE_LINES), 0, operand(self.carry_line + carry));
-        }
-        self.n_carries += n_carries;
     }
 
     fn end_group(&mut self, reach_end: usize) {
@@ -139,41 +150,38 @@ impl Counts {
     }
 
     /// Adds up what is pending, lightest first, to one line for each bit of the sum.
-    fn finish(&mut self, sign: usize) {
+    fn finish(&mut self) {
         for place in 0..MAX_PLANES {
-            let lines = std::mem::take(&mut self.pending[sign][place]);
+            let lines = std::mem::take(&mut self.pending[place]);
             if lines.len() < 2 {
-                self.planes[sign].push(lines.first().copied().unwrap_or(ZERO));
+                self.planes.push(lines.first().copied().unwrap_or(ZERO));
                 continue;
             }
-            let digit = (sign, place);
-            let state = self.state(1, digit);
-            self.push(digit, ZERO, state, &Terms { lines, ..Terms::default() });
-            self.planes[sign].push(state);
-            (1..STATE_LINES).for_each(|bit| self.add_later(digit, bit, state));
+            let state = self.state(1, place);
+            let terms = [Terms { lines, ..Terms::default() }, Terms::default()];
+            self.push(place, ZERO, state, &terms);
+            self.planes.push(state);
+            (1..STATE_LINES).for_each(|bit| self.add_later(place, bit, state));
         }
-        let used = self.planes[sign].iter().rposition(|&plane| plane != ZERO);
-        self.planes[sign].truncate(used.map_or(0, |last| last + 1));
+        let used = self.planes.iter().rposition(|&plane| plane != ZERO);
+        self.planes.truncate(used.map_or(0, |last| last + 1));
     }
 }
 
-/// What nodes add, by the digits of their weights.
+/// What the nodes of a group add and subtract, by the digits of their weights.
 fn collect(
     nodes: impl Iterator<Item = usize>,
     weights: &[i64],
     schedule: &Schedule,
-) -> BTreeMap<Digit, Terms> {
-    let mut terms: BTreeMap<Digit, Terms> = BTreeMap::new();
+) -> BTreeMap<usize, [Terms; 2]> {
+    let mut terms: BTreeMap<usize, [Terms; 2]> = BTreeMap::new();
     for node in nodes {
         for (sign, digits) in weights::digits(weights[node]).into_iter().enumerate() {
             for place in (0..MAX_PLANES).filter(|place| digits >> place & 1 == 1) {
-                let terms = terms.entry((sign, place)).or_default();
+                let terms = &mut terms.entry(place).or_default()[sign];
                 match schedule.places[node] {
                     Some(line) => terms.lines.push(line),
-                    None => {
-                        let (op, is_right) = schedule.ops[node];
-                        terms.reaches[usize::from(is_right)].push(op);
-                    }
+                    None => terms.reaches.push(schedule.computed[node]),
                 }
             }
         }

@@ -74,8 +74,7 @@ impl ForestSliced {
         let reach_line = MASK_LINES + MASK_CHUNK * masks.chunks.len();
         let needs = Needs { forest, splits, is_needed: &is_needed, masks: &masks };
         let schedule = Schedule::new(&needs, reach_line);
-        let count_line = reach_line + REACH_LINES * schedule.most_chunks;
-        let counts = Counts::new(forest, &weights.of_node, &schedule, count_line);
+        let counts = Counts::new(forest, &weights.of_node, &schedule);
         let summed = weights.of_node.iter().map(|&w| weights::n_digits(w) as usize).sum();
         let n_lines = counts.end_line();
         let parts = Parts {
@@ -89,9 +88,9 @@ impl ForestSliced {
             groups: counts.groups,
             planes: counts.planes,
             // Sums are taken modulo 2^32: the score fits, whatever the parts do.
-            constant: weights.constant as i32,
-            reach_line,
+            constant: (weights.constant - counts.excess) as i32,
             carry_line: counts.carry_line,
+            reach_line,
             n_lines,
         };
         let program = Program::new(parts);

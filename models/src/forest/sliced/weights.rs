@@ -101,8 +101,10 @@ fn combine(children: [&[Candidate]; 2]) -> Vec<Candidate> {
             let digits = n_digits(a.value - b.value);
             let children = [i as u8, j as u8];
             // The other child keeps the difference.
-            let heavy_right = a.with_weight(0) + b.with_weight(digits);
-            all.push(Candidate { value: a.value, cost: heavy_right, children });
+            if a.cost + b.cost > 0 {
+                let heavy_right = a.with_weight(0) + b.with_weight(digits);
+                all.push(Candidate { value: a.value, cost: heavy_right, children });
+            }
             let heavy_left = a.with_weight(digits) + b.with_weight(0);
             all.push(Candidate { value: b.value, cost: heavy_left, children });
         }
