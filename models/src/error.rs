@@ -85,6 +85,16 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A property of a neural network is wrong.
+    #[error("network: {what}: expected {expected}, found {found}")]
+    Network {
+        /// Which property.
+        what: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// The bytes are not a model file, or not an intact one.
     #[error("model file, byte {offset}: {what}: expected {expected}, found {found}; {remedy}")]
     Format {
@@ -151,5 +161,9 @@ impl Error {
         found: impl ToString,
     ) -> Error {
         Error::Forest { what, expected: expected.into(), found: found.to_string() }
+    }
+
+    pub(crate) fn network(what: &'static str, expected: String, found: String) -> Error {
+        Error::Network { what, expected, found }
     }
 }

@@ -7,6 +7,7 @@
 //! Nothing here knows files of events, clocks or thresholds of a menu. Evaluating needs no
 //! feature of the crate; growing forests needs `train`, taking over those of others `import`.
 
+pub mod autoencoder;
 pub mod error;
 pub mod features;
 pub mod file;
