@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use scout40_models::{Evaluation, ForestScorer, Isa, Model, Scorer};
+use scout40_models::file::Content;
+use scout40_models::{Autoencoder, Evaluation, Forest, ForestScorer, Isa, Model, Scorer};
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
 use scout40_replay::format::{Provenance, StreamIndex};
 use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
@@ -63,38 +64,10 @@ pub fn model_text(model: &Model) -> String {
 
 fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     let provenance = model.provenance();
-    let scorer = ForestScorer::cheapest(model.forest(), Isa::best());
-    let (low, high) = scorer.range();
-    let forest = model.describe();
-    let parts = model.forest().parts();
-    writeln!(
-        out,
-        "model      isolation forest, {} trees, {} nodes ({} inner, {} leaves)",
-        forest.n_trees,
-        grouped(forest.n_nodes as u64),
-        grouped((forest.n_nodes - forest.n_leaves) as u64),
-        grouped(forest.n_leaves as u64)
-    )?;
-    writeln!(
-        out,
-        "           {} distinct splits, leaf depth {:.2} on average, {} at most",
-        grouped(forest.n_distinct_splits as u64),
-        forest.mean_depth,
-        forest.max_depth
-    )?;
-    writeln!(out, "digest     {:016x}", model.digest())?;
-    let (n, unused) = (model.spec().len(), forest.n_unused_features);
-    writeln!(out, "features   {} ({n} values, {unused} of them never looked at)", model.spec())?;
-    writeln!(
-        out,
-        "score      {}{}, raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
-        parts.metric.name(),
-        if parts.ranges.is_some() { " with range penalty" } else { "" },
-        scorer.fraction_bits(),
-        scorer.display(low),
-        scorer.display(high)
-    )?;
-    write_plan(out, &scorer)?;
+    match model.content() {
+        Content::Forest(forest) => write_forest(out, model, forest)?,
+        Content::Autoencoder(autoencoder) => write_autoencoder(out, model, autoencoder)?,
+    }
     writeln!(out, "made by    {}, rng_seed {}", provenance.tool, provenance.rng_seed)?;
     for (name, value) in &provenance.settings {
         writeln!(out, "           {name} = {value}")?;
@@ -110,6 +83,78 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn write_forest(out: &mut String, model: &Model, forest: &Forest) -> std::fmt::Result {
+    let scorer = ForestScorer::cheapest(forest, Isa::best());
+    let (low, high) = scorer.range();
+    let parts = forest.parts();
+    let about = forest.describe();
+    writeln!(
+        out,
+        "model      isolation forest, {} trees, {} nodes ({} inner, {} leaves)",
+        about.n_trees,
+        grouped(about.n_nodes as u64),
+        grouped((about.n_nodes - about.n_leaves) as u64),
+        grouped(about.n_leaves as u64)
+    )?;
+    writeln!(
+        out,
+        "           {} distinct splits, leaf depth {:.2} on average, {} at most",
+        grouped(about.n_distinct_splits as u64),
+        about.mean_depth,
+        about.max_depth
+    )?;
+    write_features(out, model, about.n_unused_features)?;
+    writeln!(
+        out,
+        "score      {}{}, raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
+        parts.metric.name(),
+        if parts.ranges.is_some() { " with range penalty" } else { "" },
+        scorer.fraction_bits(),
+        scorer.display(low),
+        scorer.display(high)
+    )?;
+    write_plan(out, &scorer)
+}
+
+fn write_features(out: &mut String, model: &Model, n_unused: usize) -> std::fmt::Result {
+    writeln!(out, "digest     {:016x}", model.digest())?;
+    let (n, spec) = (model.spec().len(), model.spec());
+    writeln!(out, "features   {spec} ({n} values, {n_unused} of them never looked at)")
+}
+
+fn write_autoencoder(
+    out: &mut String,
+    model: &Model,
+    autoencoder: &Autoencoder,
+) -> std::fmt::Result {
+    let parts = autoencoder.integer.parts();
+    let scorer = model.scorer();
+    let widths = parts.layers.iter().map(|layer| layer.biases.len().to_string());
+    let widths: Vec<String> =
+        std::iter::once(parts.inputs.len().to_string()).chain(widths).collect();
+    let weights = parts.layers.iter().flat_map(|layer| &layer.weights);
+    writeln!(
+        out,
+        "model      autoencoder in integers, layers {}, {} weights of 7 bits ({} of them zero)",
+        widths.join("-"),
+        grouped(weights.clone().count() as u64),
+        grouped(weights.filter(|&&w| w == 0).count() as u64)
+    )?;
+    write_features(out, model, autoencoder.integer.n_unused_features())?;
+    let (low, high) = scorer.range();
+    let targets = match parts.targets.len() {
+        0 => "squared length of the outputs".to_owned(),
+        n => format!("squared distance of the outputs from the codes of {n} features"),
+    };
+    writeln!(
+        out,
+        "score      {targets}, raw {low} .. {high}, display {:.4} .. {:.4}",
+        scorer.display(low),
+        scorer.display(high)
+    )?;
+    writeln!(out, "plan       network on {}", scorer.evaluation().isa)
 }
 
 /// How the model would be evaluated here, and why.
