@@ -698,7 +698,11 @@ fn a_filling_scheme_that_makes_no_sense_is_refused() {
 #[test]
 fn an_orbit_that_the_stream_does_not_reach_is_refused() {
     let desk = Desk::new();
-    desk.refused(1, &format!("{SCORING} --from-orbit 11"), &["good.s40", "orbit 11", "1..=10"]);
+    desk.refused(
+        1,
+        &format!("{SCORING} --from-orbit 11"),
+        &["good.s40", "no crossing at orbit 11", "are 1..=10"],
+    );
     let cut = SCORING.replace("good", "no-index");
     desk.refused(1, &format!("{cut} --from-orbit 2"), &["no-index.s40", "index", "hint:"]);
 }

@@ -532,6 +532,46 @@ fn a_run_may_begin_at_an_orbit_and_repeats_go_on_from_there() {
 }
 
 #[test]
+fn a_run_begins_with_the_very_orbit_also_within_a_block() {
+    let desk = Desk::new();
+    // Orbits 101 to 104, 105 to 108, 109 and 110: one block each.
+    let convert = "convert fixtures/import/zero-bias.parquet in.s40 --orbits-per-block 4";
+    desk.done(&format!("{convert} --first-orbit 101 {FEW}"));
+    let words = format!("in.s40 {MODEL} --rate max {FEW} --threshold raw:-100000 {SIGNALS}");
+    run(&desk, &words);
+    let whole = accepted(&desk);
+    assert_eq!(whole.len(), 500);
+    for (orbit, left) in [(0, 500), (101, 500), (102, 450), (105, 300), (107, 200), (110, 50)] {
+        std::fs::remove_dir_all(desk.path("o")).unwrap();
+        let words = format!("{words} --from-orbit {orbit}");
+        let summary = run(&desk, &words);
+        assert_eq!(n(&summary["counts"]["read"]), left, "{orbit}");
+        // The same crossings with the same signal as in a run of everything.
+        assert_eq!(accepted(&desk), whole[500 - left as usize..], "{orbit}");
+        let expected = desk.bytes("o/accepted.s40");
+        for options in ["--workers 3 --batch-size 64", "--workers 2 --batch-size 192"] {
+            std::fs::remove_dir_all(desk.path("o")).unwrap();
+            run(&desk, &format!("{words} {options}"));
+            assert!(desk.bytes("o/accepted.s40") == expected, "{orbit} {options}");
+        }
+    }
+    // Recorded crossings: the run begins with the slots of that orbit.
+    std::fs::remove_dir_all(desk.path("o")).unwrap();
+    let recorded = words.replace(FEW, "--filling-scheme recorded --orbits 2");
+    run(&desk, &format!("{recorded} --from-orbit 107"));
+    assert_eq!(accepted(&desk), whole[300..400]);
+    // A repeat begins again with the whole stream.
+    std::fs::remove_dir_all(desk.path("o")).unwrap();
+    run(&desk, &format!("{words} --from-orbit 107 --repeat --orbits 16"));
+    let events = accepted(&desk);
+    let orbits: Vec<u32> = events.iter().map(|event| event.id.orbit).collect();
+    let expected: Vec<u32> = (107..=122).flat_map(|orbit| [orbit; 50]).collect();
+    assert_eq!(orbits, expected);
+    let both = events[200..].iter().zip(&whole).filter(|(a, b)| a.process + b.process == 0);
+    assert!(both.clone().count() > 300 && both.clone().all(|(a, b)| a.score == b.score));
+}
+
+#[test]
 fn a_repeat_ends_with_the_last_orbit_that_there_can_be() {
     let desk = Desk::new();
     let convert = "convert fixtures/import/zero-bias.parquet late.s40 --orbits-per-block 1";

@@ -72,10 +72,11 @@ pub struct RunArgs {
     /// End after this many orbits
     #[arg(long)]
     orbits: Option<u64>,
-    /// Begin with the block of this orbit of the file
+    /// Begin with the first crossing of this orbit of the file, or of the first orbit after it
     #[arg(long)]
     from_orbit: Option<u32>,
-    /// Begin again when the stream ends, with orbit numbers running on
+    /// Begin again with the whole stream when it ends (also after `--from-orbit`), with orbit
+    /// numbers running on
     #[arg(long)]
     repeat: bool,
     /// When a batch is too late: `drop` it, or `stall` until it is done
