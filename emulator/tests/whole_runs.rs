@@ -9,9 +9,10 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use base64::Engine;
-use common::{Desk, fixture};
+use common::{Desk, Outcome, POLL, Running, WATCHDOG, fixture};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -63,7 +64,11 @@ fn summary(desk: &Desk) -> Value {
 
 /// Runs, checks the laws that hold for every run, and returns the summary; `o` stays.
 fn run(desk: &Desk, words: &str) -> Value {
-    let outcome = desk.done(&format!("run {words} --out o"));
+    check_outputs(desk, &desk.done(&format!("run {words} --out o")))
+}
+
+/// The laws that hold for every run that has ended well and written `o`; its summary.
+fn check_outputs(desk: &Desk, outcome: &Outcome) -> Value {
     assert!(outcome.stdout.contains("corrupt holds"), "{}", outcome.stdout);
     let summary: Value = serde_json::from_slice(&desk.bytes("o/summary.json")).unwrap();
     check_conservation(&summary);
@@ -676,6 +681,55 @@ fn a_run_ends_with_its_duration() {
     assert_eq!(n(&summary["counts"]["read"]), 2000);
     std::fs::remove_dir_all(desk.path("o")).unwrap();
     run(&desk, &format!("{words} --rate max --duration 50ms"));
+}
+
+// Runs that are ended from outside.
+
+/// A run at a slow clock that would go on for ever, once it has written a piece of the accepted
+/// events into `FOLDER.unfinished`: everything is underway then.
+fn endless_run(desk: &Desk, folder: &str, out: &str) -> Running {
+    let words = format!(
+        "run {SVJ} {MODEL} --threshold raw:-100000 {SIGNALS} --keep all \
+         --rate 400kHz --filling-scheme all --ring-depth 10s --repeat{out}"
+    );
+    let mut running = desk.spawn(Command::new(env!("CARGO_BIN_EXE_scout40")), &words);
+    let unfinished = desk.path(&format!("{folder}.unfinished"));
+    let is_written = |file: std::io::Result<std::fs::DirEntry>| {
+        let file = file.unwrap();
+        let is_accepted = file.file_name().to_string_lossy().starts_with("accepted.s40");
+        is_accepted && file.metadata().unwrap().len() > 0
+    };
+    for _ in 0..WATCHDOG.as_millis() / POLL.as_millis() {
+        let files = std::fs::read_dir(&unfinished);
+        if files.is_ok_and(|mut files| files.any(is_written)) {
+            return running;
+        }
+        assert!(running.child.try_wait().unwrap().is_none(), "{:?}", running.outcome().stderr);
+        std::thread::sleep(POLL);
+    }
+    panic!("`{words}` writes nothing");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_as_if_its_time_had_come() {
+    let desk = Desk::new();
+    let running = endless_run(&desk, "o", " --out o");
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -INT {}", running.child.id())]);
+    assert!(kill.status().unwrap().success());
+    let outcome = running.outcome().expect(0);
+    assert!(outcome.stdout.contains("written    o"), "{}", outcome.stdout);
+    assert!(!desk.path("o.unfinished").exists());
+    let summary = check_outputs(&desk, &outcome);
+    assert!(n(&summary["counts"]["accepted"]) > 0, "{}", summary["counts"]);
+    let mut files: Vec<String> = std::fs::read_dir(desk.path("o"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort_unstable();
+    let all = ["accepted.s40", "latency.hlog", "rates.csv", "scores.csv", "summary.json"];
+    assert_eq!(files, all);
 }
 
 #[test]

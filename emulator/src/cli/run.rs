@@ -21,6 +21,8 @@ use crate::sink::{RunFolder, render};
 use crate::trigger::Threshold;
 
 /// Replays a stream against the clock, scores and decides every event, measures latency and rate.
+///
+/// Ctrl-C ends a run early: what has been decided is written as at any other end.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
