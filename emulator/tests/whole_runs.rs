@@ -733,6 +733,33 @@ fn ctrl_c_ends_a_run_as_if_its_time_had_come() {
 }
 
 #[test]
+fn what_a_killed_run_left_is_told_of_and_left_alone() {
+    let desk = Desk::new();
+    let mut running = endless_run(&desk, "runs/run-0001", "");
+    running.child.kill().unwrap();
+    running.outcome();
+    let contents = |folder: &str| -> BTreeMap<String, Vec<u8>> {
+        let files = std::fs::read_dir(desk.path(folder)).unwrap().map(|file| file.unwrap());
+        let name = |file: &std::fs::DirEntry| file.file_name().into_string().unwrap();
+        files.map(|file| (name(&file), std::fs::read(file.path()).unwrap())).collect()
+    };
+    let left = contents("runs/run-0001.unfinished");
+    assert!(!left.is_empty() && !left.contains_key("summary.json"));
+    let words = format!("run {GOOD} {MODEL} --threshold 0.5 --rate max {FEW}");
+    for number in [2, 3] {
+        let outcome = desk.done(&words);
+        let told = outcome.stderr.lines().filter(|line| line.contains("run-0001.unfinished"));
+        let told: Vec<&str> = told.collect();
+        assert_eq!(told.len(), 1, "{}", outcome.stderr);
+        assert!(told[0].starts_with("warning: ") && told[0].contains("remove"), "{told:?}");
+        assert!(outcome.stdout.contains(&format!("runs/run-000{number}")), "{}", outcome.stdout);
+        assert_eq!(contents("runs/run-0001.unfinished"), left);
+    }
+    std::fs::remove_dir_all(desk.path("runs/run-0001.unfinished")).unwrap();
+    assert!(!desk.done(&words).stderr.contains("unfinished"));
+}
+
+#[test]
 fn every_variant_and_metric_trains_tells_its_settings_and_scores() {
     let desk = Desk::new();
     let variants = [

@@ -165,6 +165,9 @@ pub fn run(args: RunArgs) -> Result<()> {
     for warning in &prepared.plan.warnings {
         eprintln!("warning: {warning}");
     }
+    if let (None, Some(leftovers)) = (&out, RunFolder::leftovers()) {
+        eprintln!("warning: {leftovers}");
+    }
     let folder = RunFolder::create(out.as_deref())?;
     let stop = Arc::new(AtomicBool::new(false));
     let handle = Arc::clone(&stop);
