@@ -18,7 +18,7 @@ pub mod scorer;
 #[cfg(test)]
 mod testing;
 
-pub use error::Error;
+pub use error::{Error, legible};
 pub use features::{FeatureSpec, FillPlan};
 pub use file::Model;
 pub use forest::Forest;
