@@ -20,7 +20,7 @@ pub mod scorer;
 mod testing;
 
 pub use autoencoder::Autoencoder;
-pub use error::Error;
+pub use error::{Error, legible};
 pub use features::{FeatureSpec, FillPlan};
 pub use file::Model;
 pub use forest::Forest;
