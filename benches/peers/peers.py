@@ -1,8 +1,9 @@
-"""Times isotree, coniferest, scikit-learn and scout40 on the same rows: see README.md.
+"""Times isotree, coniferest, scikit-learn, onnxruntime and scout40 on the same rows: see README.md.
 
 Started by run.sh, which pins it to one core. Every contestant scores the same rows in turn, round
 after round, so that what changes on the machine meets all of them alike. Time is CPU time of one
-thread. Forests that scout40 imports are checked to give the library's own scores.
+thread. Forests that scout40 imports are checked to give the library's own scores; the network that
+onnxruntime gets is that of scout40 before it was made of integers, and their scores are correlated.
 """
 
 import argparse
@@ -18,14 +19,17 @@ from pathlib import Path
 import coniferest.isoforest
 import isotree
 import numpy as np
+import onnx
+import onnxruntime
 import sklearn.ensemble
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "fixtures/reference"))
 import export  # noqa: E402
 
 STREAM = ROOT / "fixtures/streams/zero-bias.s40"
-LIBRARIES = ("isotree", "coniferest", "scikit-learn", "numpy")
+LIBRARIES = ("isotree", "coniferest", "scikit-learn", "onnxruntime", "numpy")
 # Rows to train on, and rows to score: none in both.
 N_TRAINING, N_SCORED = 200_000, 65_536
 
@@ -33,12 +37,12 @@ N_TRAINING, N_SCORED = 200_000, 65_536
 class Ours:
     """scout40 with a model file; timed in a process of its own, on the same core."""
 
-    def __init__(self, bench, name, model):
-        self.bench, self.name, self.model = bench, name, model
+    def __init__(self, bench, name, model, batch=512):
+        self.bench, self.name, self.model, self.batch = bench, name, model, batch
 
     def pass_(self):
         spent = self.bench.run("score_rows", "speed", STREAM, self.model, N_TRAINING,
-                               self.bench.n_scored, self.bench.milliseconds)
+                               self.bench.n_scored, self.bench.milliseconds, self.batch)
         spent = json.loads(spent)
         return spent["events"], spent["cpu_ns"] * 1e-9
 
@@ -90,6 +94,28 @@ class Bench:
         difference = np.abs(ours.scores() - expected).max()
         assert difference < 1e-6, f"{name}, {library}: scores differ by {difference}"
         return ours
+
+    def networks(self, name, *options):
+        """An autoencoder of ours, and the same in onnxruntime: f32, and weights of 8 bits."""
+        model = self.work / f"{name}.model"
+        self.run("scout40", "train", "autoencoder", "--input", STREAM, "--rows",
+                 f"0..{N_TRAINING}", "--epochs", 1, *options, "-o", model, "--force")
+        net = json.loads(self.run("score_rows", "net", model))
+        offset, shift = np.array(net["inputs"]).T
+        codes = (self.scored64.astype(np.int64) - offset) * 2.0 ** -shift
+        codes = (np.clip(np.floor(codes), 0, 255) / 128).astype(np.float32)
+        exact = self.work / f"{name}.onnx"
+        onnx.save(network_document(net), exact)
+        small = self.work / f"{name}-int8.onnx"
+        quantize_dynamic(exact, small, weight_type=QuantType.QInt8)
+        for batch in (64, 512, 8192):
+            sessions = {"f32": session(exact), "int8": session(small)}
+            score = {kind: in_batches(session, batch) for kind, session in sessions.items()}
+            ours = Ours(self, f"scout40, batches of {min(batch, 512)}", model, min(batch, 512))
+            agreement = np.corrcoef(ours.scores(), score["f32"](codes))[0, 1]
+            assert agreement > 0.9, f"{name}: scores are correlated by {agreement} only"
+            yield f"batches of {batch}", [
+                *(Theirs(f"onnxruntime {kind}", score[kind], codes) for kind in score), ours]
 
     def trained(self, name, *options):
         model = self.work / f"{name}.model"
@@ -143,6 +169,53 @@ class Bench:
         return speeds
 
 
+def network_document(net):
+    """The network as ONNX: codes in, squared distances from the targets out."""
+    nodes, constants = [], []
+
+    def constant(name, value, kind=np.float32):
+        constants.append(onnx.numpy_helper.from_array(np.asarray(value, kind), name))
+        return name
+
+    def node(operator, *inputs, **attributes):
+        nodes.append(onnx.helper.make_node(operator, inputs, [f"v{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
+
+    x = "codes"
+    for k, layer in enumerate(net["layers"]):
+        weights = np.reshape(layer["weights"], (len(layer["biases"]), -1)).T
+        x = node("MatMul", x, constant(f"w{k}", weights))
+        x = node("Add", x, constant(f"b{k}", layer["biases"]))
+        if k + 1 < len(net["layers"]):
+            x = node("Clip", x, constant(f"zero{k}", 0), constant(f"cap{k}", net["cap"]))
+    if net["targets"]:
+        x = node("Sub", node("Gather", "codes", constant("t", net["targets"], np.int64), axis=1), x)
+    nodes.append(onnx.helper.make_node("ReduceSumSquare", [x, constant("axis", [1], np.int64)],
+                                       ["score"], keepdims=0))
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "network",
+        [value("codes", onnx.TensorProto.FLOAT, ["n", len(net["inputs"])])],
+        [value("score", onnx.TensorProto.FLOAT, ["n"])], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def in_batches(session, batch):
+    def score(codes):
+        parts = [codes[k:k + batch] for k in range(0, len(codes), batch)]
+        return np.concatenate([session.run(None, {"codes": part})[0] for part in parts])
+    return score
+
+
 def table(title, speeds):
     """Lines of a table; ratios are medians over the fastest library's median."""
     others = {n: statistics.median(s) for n, s in speeds.items() if not n.startswith("scout40")}
@@ -187,6 +260,15 @@ def main():
         part = table(title, bench.measure(contest()))
         print(part, flush=True)
         text += "\n" + part
+    for title, options in {
+        "autoencoder 57-32-16-8, squared length of the outputs": [],
+        "autoencoder 57-32-16-8-16-32-19, squared error of 19 pT":
+            ["--kind", "reconstruction", "--targets", "pt"],
+    }.items():
+        for batches, contestants in bench.networks(title.split(",")[0].replace(" ", "-"), *options):
+            part = table(f"{title}, {batches}", bench.measure(contestants))
+            print(part, flush=True)
+            text += "\n" + part
     if bench.args.record:
         bench.args.record.parent.mkdir(parents=True, exist_ok=True)
         bench.args.record.write_text(text)

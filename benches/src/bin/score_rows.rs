@@ -3,20 +3,24 @@
 //! ```text
 //! score_rows rows  STREAM.s40 OUT.npy                            all rows of layout l1-57, int16
 //! score_rows show  STREAM.s40 MODEL.model FIRST N OUT.npy        displayed scores, float64
-//! score_rows speed STREAM.s40 MODEL.model FIRST N MILLISECONDS   one line of JSON
+//! score_rows speed STREAM.s40 MODEL.model FIRST N MILLISECONDS [BATCH]   one line of JSON
+//! score_rows net   MODEL.model                                   a network in floating point, as JSON
 //! ```
 //!
-//! `speed` reads the stream and fills the rows once, in batches of 512; then it scores all of
+//! `speed` reads the stream and fills the rows once, in batches of 512 or of BATCH; then it scores all of
 //! them again and again for at least so long. Time is that of this thread on its core, as the
 //! kernel counts it: what else runs on the machine is not in it. Nothing here pins threads
 //! (`taskset` does), and nothing trains.
 
 use std::hint::black_box;
 use std::io::Write as _;
+use std::ops::Range;
 
 use scout40_benches::layout;
-use scout40_models::{FillPlan, MAX_BATCH, Model, RowBuffer, Scorer};
-use scout40_replay::event::{Block, ColumnSet};
+use scout40_models::autoencoder::float::DenseLayer;
+use scout40_models::file::Content;
+use scout40_models::{FeatureSpec, FillPlan, MAX_BATCH, Model, RowBuffer, Scorer};
+use scout40_replay::event::Block;
 use scout40_replay::source::{Delivery, FileSource, Source};
 
 fn main() {
@@ -25,15 +29,19 @@ fn main() {
     match words[..] {
         ["rows", stream, out] => write_rows(stream, out),
         ["show", stream, model, first, n, out] => {
-            let (scorer, batches) = prepare(stream, model, number(first), number(n));
+            let (scorer, batches) = prepare(stream, model, number(first), number(n), MAX_BATCH);
             show(&*scorer, &batches, out);
         }
-        ["speed", stream, model, first, n, milliseconds] => {
-            let (scorer, batches) = prepare(stream, model, number(first), number(n));
+        ["speed", stream, model, first, n, milliseconds, ref batch @ ..] => {
+            let batch = batch.first().map_or(MAX_BATCH, |batch| number(batch));
+            let (scorer, batches) = prepare(stream, model, number(first), number(n), batch);
             speed(&*scorer, &batches, number(milliseconds) as u64);
         }
+        ["net", model] => show_net(&Model::read(model).expect("a model")),
         _ => {
-            eprintln!("expected `rows`, `show` or `speed` with its arguments, found {words:?}");
+            eprintln!(
+                "expected `rows`, `show`, `speed` or `net` with its arguments, found {words:?}"
+            );
             std::process::exit(2);
         }
     }
@@ -44,25 +52,27 @@ fn number(text: &str) -> usize {
 }
 
 /// The scorer of a model, and the rows `first..first + n` in full batches.
-fn prepare(stream: &str, model: &str, first: usize, n: usize) -> (Box<dyn Scorer>, Vec<RowBuffer>) {
+fn prepare(
+    stream: &str,
+    model: &str,
+    first: usize,
+    n: usize,
+    batch: usize,
+) -> (Box<dyn Scorer>, Vec<RowBuffer>) {
     let model = Model::read(model).expect("a model");
-    let batches = fill(stream, &FillPlan::new(model.spec()), model.spec().columns(), first, n);
+    let batches = fill(stream, model.spec(), first..first.saturating_add(n), batch);
     (model.scorer(), batches)
 }
 
-fn fill(
-    stream: &str,
-    plan: &FillPlan,
-    columns: ColumnSet,
-    first: usize,
-    n: usize,
-) -> Vec<RowBuffer> {
+fn fill(stream: &str, spec: &FeatureSpec, wanted: Range<usize>, batch: usize) -> Vec<RowBuffer> {
+    let plan = FillPlan::new(spec);
     let mut source = FileSource::open(stream.as_ref()).expect("a stream");
     let mut block = Block::default();
     let mut batches: Vec<RowBuffer> = Vec::new();
-    let (mut row, end) = (0, first.saturating_add(n));
+    let Range { start: first, end } = wanted;
+    let mut row = 0;
     while row < end {
-        match source.next_block(columns, &mut block).expect("a stream that can be read") {
+        match source.next_block(spec.columns(), &mut block).expect("a stream that can be read") {
             Delivery::Block => {}
             Delivery::End => break,
             trouble => panic!("the stream is damaged: {trouble:?}"),
@@ -70,12 +80,12 @@ fn fill(
         let mut event = first.saturating_sub(row);
         let stop = block.len().min(end - row);
         while event < stop {
-            if batches.last().is_none_or(|rows| rows.n_events() == MAX_BATCH) {
+            if batches.last().is_none_or(|rows| rows.n_events() == batch) {
                 batches.push(RowBuffer::new(plan.n_features()));
             }
             let rows = batches.last_mut().expect("just pushed");
             let lane = rows.n_events();
-            let n = (stop - event).min(MAX_BATCH - lane);
+            let n = (stop - event).min(batch - lane);
             plan.fill(&block, event..event + n, rows, lane);
             rows.set_len(lane + n);
             event += n;
@@ -88,7 +98,7 @@ fn fill(
 
 fn write_rows(stream: &str, out: &str) {
     let spec = layout("l1-57");
-    let batches = fill(stream, &FillPlan::new(&spec), spec.columns(), 0, usize::MAX);
+    let batches = fill(stream, &spec, 0..usize::MAX, MAX_BATCH);
     let n: usize = batches.iter().map(RowBuffer::n_events).sum();
     let mut bytes = npy_header("<i2", &format!("({n}, {})", spec.len()));
     for rows in &batches {
@@ -111,6 +121,25 @@ fn show(scorer: &dyn Scorer, batches: &[RowBuffer], out: &str) {
         bytes.extend(scores.iter().flat_map(|&score| scorer.display(score).to_le_bytes()));
     }
     write_file(out, &bytes);
+}
+
+/// What another library needs to compute the same scores in floating point.
+fn show_net(model: &Model) {
+    let Content::Autoencoder(autoencoder) = model.content() else { panic!("no network") };
+    let parts = autoencoder.float.parts();
+    let inputs: Vec<_> =
+        parts.inputs.iter().map(|s| [i32::from(s.offset), s.shift.into()]).collect();
+    let layer = |layer: &DenseLayer| {
+        format!("{{\"weights\": {:?}, \"biases\": {:?}}}", layer.weights, layer.biases)
+    };
+    let layers: Vec<String> = parts.layers.iter().map(layer).collect();
+    println!(
+        "{{\"inputs\": {inputs:?}, \"layers\": [{}], \"cap\": {:?}, \"targets\": {:?}}}",
+        layers.join(", "),
+        // JSON has no infinity.
+        parts.cap.min(f32::MAX),
+        parts.targets
+    );
 }
 
 fn speed(scorer: &dyn Scorer, batches: &[RowBuffer], milliseconds: u64) {
