@@ -182,6 +182,10 @@ impl StreamDecoder {
     /// Room for at least `n` more bytes.
     pub fn space(&mut self, n: usize) -> &mut [u8] {
         self.release();
+        if self.begin == self.end {
+            // From the start again: those lines of memory are still near the processor.
+            (self.begin, self.end) = (0, 0);
+        }
         if self.buffer.len() - self.end < n {
             self.buffer.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);

@@ -16,8 +16,9 @@ use crate::format::{
     StreamIndex,
 };
 
-/// Most bytes that one read asks for beyond what is needed.
-const READ_AHEAD_BYTES: usize = 1 << 20;
+/// Bytes that one read asks for if less is needed. Enough for the head of a block; what follows is
+/// then read up to its end and no further, so that the buffer stays small and is never moved.
+const READ_AHEAD_BYTES: usize = 1 << 14;
 
 /// What is known of a file once it is open.
 #[derive(Clone, Debug)]
