@@ -594,10 +594,12 @@ fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
     let by_orbits = config.orbits.map_or(u64::MAX, end_of_orbits);
     // An unpaced run ends by wall-clock time, which is not the reader's business.
     let by_time = clock.and(config.duration).map_or(u64::MAX, slots_of);
+    // Without a clock no crossing waits, and full batches are the cheapest.
+    let wait_slots = clock.map_or(u64::MAX, |_| config.batch_size as u64);
     ReaderOptions {
         wanted,
         batch_size: config.batch_size,
-        wait_slots: config.max_wait.map_or(config.batch_size as u64, slots_of),
+        wait_slots: config.max_wait.map_or(wait_slots, slots_of),
         interval_slots: slots_of(config.interval),
         from_orbit: config.from_orbit.unwrap_or(0),
         end_slot: by_orbits.min(by_time),

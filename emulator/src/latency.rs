@@ -10,15 +10,17 @@
 //!                               counts       n[b] = n[b + 4] + difference[b]  →  9, 5, 1
 //! ```
 //!
-//! Bins are at most 3.2 ns wide, up to 0.8 ms; what is later than that goes one by one into an
-//! HDR histogram with three significant digits, where everything ends up in the end.
+//! At the LHC's rate bins are 3.1 ns wide up to 0.8 ms, and as wide as a slot up to 6.5 ms; what is
+//! later than that goes one by one into an HDR histogram with three significant digits, where
+//! everything ends up in the end. A run that cannot keep up has latencies about as long as the
+//! arrival ring is deep: that is when recording has to be cheap.
 
 use hdrhistogram::Histogram;
 use scout40_replay::pacing::{SlotClock, SlotRun};
 
-/// Widest bin of the fine range.
-const BIN_PS_MAX: f64 = 3200.0;
-/// Bins of the fine range.
+/// Widest bins of the fine range and of the one beyond.
+const BIN_PS_MAX: [f64; 2] = [3200.0, 51_200.0];
+/// Bins of a range.
 const BINS: usize = 1 << 18;
 /// Largest latency that is told apart: one minute.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -34,62 +36,42 @@ pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS).expect("constant bounds")
 }
 
-/// Latencies of runs of slots that were decided at one time.
-pub struct RunHistogram {
-    clock: SlotClock,
+/// Bins of one width, with the differences between their counts.
+struct Bins {
     /// Bins per slot period.
     stride: usize,
     bins_per_ps: f64,
     differences: Vec<i32>,
     /// The highest bin written since the last drain.
     highest: usize,
-    late: Histogram<u64>,
 }
 
-impl RunHistogram {
-    /// An empty one for slots of this clock.
-    #[must_use]
-    pub fn new(clock: SlotClock) -> RunHistogram {
-        let period_ps = clock.period_ps();
-        let stride = ((period_ps / BIN_PS_MAX).ceil() as usize).max(1);
-        RunHistogram {
-            clock,
-            stride,
-            bins_per_ps: stride as f64 / period_ps,
-            differences: vec![0; BINS],
-            highest: 0,
-            late: new_histogram(),
-        }
+impl Bins {
+    fn new(period_ps: f64, bin_ps_max: f64) -> Bins {
+        let stride = ((period_ps / bin_ps_max).ceil() as usize).max(1);
+        let bins_per_ps = stride as f64 / period_ps;
+        Bins { stride, bins_per_ps, differences: vec![0; BINS], highest: 0 }
     }
 
-    /// Records `at_ps − due` for every slot of the run.
-    ///
-    /// **Real-time**: allocates nothing; two writes unless a latency is beyond 0.8 ms.
-    pub fn record(&mut self, run: SlotRun, at_ps: u64) {
-        let first_ps = at_ps.saturating_sub(self.clock.due_ps(run.first));
+    /// Records latencies of `first_ps` and below, one for each of `len` slots; false if the first
+    /// is beyond the bins.
+    fn record(&mut self, first_ps: u64, len: u32) -> bool {
         // The last slot of a run is due when it is decided, or before: a product that is a hair
         // below the bin of a latency of zero must not lose it.
-        let of_last = self.stride * (run.len as usize - 1);
+        let of_last = self.stride * (len as usize - 1);
         let bin = ((first_ps as f64 * self.bins_per_ps) as usize).max(of_last);
         if bin >= BINS {
-            for slot in run.first..=run.last() {
-                let latency_ps = at_ps.saturating_sub(self.clock.due_ps(slot));
-                self.late.saturating_record(latency_ps / 1000);
-            }
-            return;
+            return false;
         }
         self.differences[bin] += 1;
-        if let Some(end) = bin.checked_sub(self.stride * run.len as usize) {
+        if let Some(end) = bin.checked_sub(self.stride * len as usize) {
             self.differences[end] -= 1;
         }
         self.highest = self.highest.max(bin);
+        true
     }
 
-    /// Adds what has been recorded to `to` and begins anew. Allocates nothing.
-    ///
-    /// # Panics
-    /// Never: all histograms have the same bounds.
-    pub fn drain_into(&mut self, to: &mut Histogram<u64>) {
+    fn drain_into(&mut self, to: &mut Histogram<u64>) {
         for bin in (0..=self.highest).rev() {
             let above = self.differences.get(bin + self.stride).copied().unwrap_or(0);
             self.differences[bin] += above;
@@ -102,6 +84,45 @@ impl RunHistogram {
             *n = 0;
         }
         self.highest = 0;
+    }
+}
+
+/// Latencies of runs of slots that were decided at one time.
+pub struct RunHistogram {
+    clock: SlotClock,
+    /// Fine bins, and wider ones for what is later.
+    ranges: [Bins; 2],
+    late: Histogram<u64>,
+}
+
+impl RunHistogram {
+    /// An empty one for slots of this clock.
+    #[must_use]
+    pub fn new(clock: SlotClock) -> RunHistogram {
+        let ranges = BIN_PS_MAX.map(|widest| Bins::new(clock.period_ps(), widest));
+        RunHistogram { clock, ranges, late: new_histogram() }
+    }
+
+    /// Records `at_ps − due` for every slot of the run.
+    ///
+    /// **Real-time**: allocates nothing; two writes unless a latency is beyond all bins.
+    pub fn record(&mut self, run: SlotRun, at_ps: u64) {
+        let first_ps = at_ps.saturating_sub(self.clock.due_ps(run.first));
+        if self.ranges.iter_mut().any(|bins| bins.record(first_ps, run.len)) {
+            return;
+        }
+        for slot in run.first..=run.last() {
+            let latency_ps = at_ps.saturating_sub(self.clock.due_ps(slot));
+            self.late.saturating_record(latency_ps / 1000);
+        }
+    }
+
+    /// Adds what has been recorded to `to` and begins anew. Allocates nothing.
+    ///
+    /// # Panics
+    /// Never: all histograms have the same bounds.
+    pub fn drain_into(&mut self, to: &mut Histogram<u64>) {
+        self.ranges.iter_mut().for_each(|bins| bins.drain_into(to));
         to.add(&self.late).expect("both have the same bounds");
         self.late.reset();
     }
@@ -214,8 +235,9 @@ mod tests {
             for i in 0..500 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let run = SlotRun { first: i * 600, len: (state >> 33) as u32 % 512 + 1 };
-                // Some within the fine range, some far beyond it.
-                let wait_ps = (state >> 20) % if i % 10 == 0 { 5_000_000_000 } else { 20_000_000 };
+                // Some within the fine range, some beyond it, some beyond the wider one.
+                let most_ps = [20_000_000_000, 5_000_000_000][..].get(i as usize % 10);
+                let wait_ps = (state >> 20) % most_ps.unwrap_or(&20_000_000);
                 records.push((run, clock.due_ps(run.last()) + wait_ps));
             }
             let mut runs = RunHistogram::new(clock);

@@ -99,7 +99,7 @@ pub struct ReaderOptions {
     pub wanted: ColumnSet,
     /// Most crossings in a batch.
     pub batch_size: usize,
-    /// Most slots that a batch spans.
+    /// Most slots that a batch spans; `u64::MAX` if it is to be full.
     pub wait_slots: u64,
     /// Slots of a reporting interval.
     pub interval_slots: u64,
@@ -227,7 +227,8 @@ impl<'a> Reader<'a> {
                 break;
             }
             let batch_first = batch.slots.first().map_or(run.first, |slots| slots.first);
-            let limit = (batch_first + self.options.wait_slots)
+            let limit = batch_first
+                .saturating_add(self.options.wait_slots)
                 .min((interval + 1) * self.options.interval_slots)
                 .min(self.options.end_slot);
             if run.first >= limit {

@@ -68,6 +68,7 @@ struct Closed {
 }
 
 fn batches(config: RunConfig) -> Vec<Closed> {
+    let clock = config.rate.clock();
     let PreparedRun { plan, source, slots, reader } = PreparedRun::new(config).unwrap();
     let n_features = plan.model.as_ref().unwrap().scorer.n_features();
     let mut batch = Batch::new(plan.config.batch_size, n_features, &plan.menu);
@@ -95,8 +96,8 @@ fn batches(config: RunConfig) -> Vec<Closed> {
         batch.clear();
     }
     assert_eq!(closed.iter().map(|batch| batch.len).sum::<usize>(), 500);
-    let clock = Rate::LHC.clock().unwrap();
-    assert!(closed.iter().all(|batch| batch.arrival_ps == clock.due_ps(batch.last_slot)));
+    let due_ps = |slot| clock.map_or(0, |clock| clock.due_ps(slot));
+    assert!(closed.iter().all(|batch| batch.arrival_ps == due_ps(batch.last_slot)));
     assert!(closed.is_sorted_by(|a, b| a.last_slot < b.first_slot));
     closed
 }
@@ -136,6 +137,14 @@ fn the_longest_wait_decides_how_many_slots_a_batch_spans() {
     assert_eq!(wait(20, "all"), [1; 500]);
     assert_eq!(wait(245, "all"), [10; 50]);
     assert_eq!(wait(5 * 88_924, "single"), [5; 100]);
+}
+
+#[test]
+fn without_a_clock_batches_are_full() {
+    let of = |scheme| lengths(RunConfig { rate: Rate::Max, ..config(scheme) });
+    for scheme in ["lhc", "single"] {
+        assert_eq!(of(scheme), [128, 128, 128, 116], "{scheme}");
+    }
 }
 
 #[test]

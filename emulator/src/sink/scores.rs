@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use scout40_models::{Score, Scorer};
 
 use super::rates::csv_field;
+use crate::batch::BATCH_MAX;
 
 /// Most bins per process.
 const BINS_MAX: i64 = 1 << 16;
@@ -40,8 +41,19 @@ impl ScoreHistogram {
 
     /// Counts the scores of background events. **Real-time**: one write each.
     pub fn record_background(&mut self, scores: &[Score]) {
-        for &score in scores {
-            self.record(0, score);
+        let background = &mut self.counts[..self.n_bins];
+        let (lowest, last) = (self.lowest as Score, self.n_bins as u32 - 1);
+        let mut bins = [0; BATCH_MAX];
+        for scores in scores.chunks(BATCH_MAX) {
+            // All bins first: scores come from another core, and so their cache lines come at the
+            // same time rather than one after the other.
+            for (bin, &score) in bins.iter_mut().zip(scores) {
+                let above = score.max(lowest).wrapping_sub(lowest).cast_unsigned();
+                *bin = (above >> self.shift).min(last);
+            }
+            for &bin in &bins[..scores.len()] {
+                background[bin as usize] += 1;
+            }
         }
     }
 
@@ -94,6 +106,20 @@ mod tests {
         histogram.record(1, -7);
         let rows: Vec<_> = histogram.rows().collect();
         assert_eq!(rows, [(-100, vec![1, 0]), (-7, vec![2, 1]), (0, vec![1, 0])]);
+    }
+
+    #[test]
+    fn many_scores_are_counted_as_one_by_one_also_beyond_the_range() {
+        for range in [(-100, 1000), (-70_000, 900_000), (Score::MIN, Score::MAX), (7, 7)] {
+            let mut together = ScoreHistogram::new(range, 1);
+            let mut alone = ScoreHistogram::new(range, 1);
+            let spread = (i64::from(range.1) - i64::from(range.0)) / 700 + 1;
+            let score = |i: i64| (i64::from(range.0) + (i * 37 % 900 - 100) * spread) as Score;
+            let scores: Vec<Score> = (0..1300).map(score).collect();
+            together.record_background(&scores);
+            scores.iter().for_each(|&score| alone.record(0, score));
+            assert_eq!(together.counts, alone.counts, "{range:?}");
+        }
     }
 
     #[test]
