@@ -14,3 +14,5 @@
 //! the score is the squared length of the latent vector.
 
 pub mod float;
+#[cfg(feature = "train")]
+pub mod train;
