@@ -166,7 +166,7 @@ fn bench_crate(c: &mut Criterion, extension_level: usize, blocks: &[Block]) {
 fn forest(c: &mut Criterion) {
     let blocks = zero_bias(16, usize::MAX);
     let fixture = Model::read(fixture("models/forest.model")).expect("the fixture");
-    bench_ways(c, "fixture-psi-256", fixture.forest(), &blocks);
+    bench_ways(c, "fixture-psi-256", fixture.forest().expect("a forest"), &blocks);
     let psi = if is_smoke() { 500 } else { 10_000 };
     bench_ways(c, &format!("psi-{psi}"), &grow(&blocks, psi, 0), &blocks);
     for extension_level in [0, 1] {

@@ -133,7 +133,7 @@ pub struct RunConfig {
     pub duration: Option<Duration>,
     /// Ends the run after so many orbits.
     pub orbits: Option<u64>,
-    /// Begins with the block of this orbit of the file.
+    /// Begins with the first crossing of this orbit of the file or a later one.
     pub from_orbit: Option<u32>,
     /// Begins again when the stream ends.
     pub repeat: bool,
@@ -376,7 +376,7 @@ fn open_stream(config: &RunConfig, warnings: &mut Vec<String>) -> Result<FileSou
         let last = blocks.map(|block| block.last_orbit).max().unwrap_or(0);
         ensure!(
             orbit <= last,
-            "`{}` has no block at orbit {orbit} or after it: its orbits are {first}..={last}\n\
+            "`{}` has no crossing at orbit {orbit} or after it: its orbits are {first}..={last}\n\
              hint: choose `--from-orbit` among them",
             config.stream.display()
         );
@@ -599,6 +599,7 @@ fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
         batch_size: config.batch_size,
         wait_slots: config.max_wait.map_or(config.batch_size as u64, slots_of),
         interval_slots: slots_of(config.interval),
+        from_orbit: config.from_orbit.unwrap_or(0),
         end_slot: by_orbits.min(by_time),
         repeat: config.repeat,
         clock,

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod collector;
 pub mod config;
 pub mod counters;
+pub mod jitter;
 pub mod latency;
 pub mod pipeline;
 pub mod reader;

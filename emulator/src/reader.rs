@@ -103,6 +103,8 @@ pub struct ReaderOptions {
     pub wait_slots: u64,
     /// Slots of a reporting interval.
     pub interval_slots: u64,
+    /// The first pass begins with the first crossing of this orbit or a later one.
+    pub from_orbit: u32,
     /// The run ends with this slot.
     pub end_slot: u64,
     /// Begin again when the stream ends, with orbit numbers running on.
@@ -129,6 +131,8 @@ pub struct Reader<'a> {
     orbit_shift: u32,
     /// Highest orbit so far, shifted.
     highest_orbit: Option<u32>,
+    /// Crossings of earlier orbits are passed over: 0 once the run has begun.
+    from_orbit: u32,
     /// The next block is the first one of another pass.
     begins_again: bool,
     ended: bool,
@@ -162,6 +166,7 @@ impl<'a> Reader<'a> {
             menu: &plan.menu,
             has_cuts: plan.menu.lines().iter().any(is_cut),
             injector: plan.injector.as_ref(),
+            from_orbit: options.from_orbit,
             options,
             current: None,
             merged: Block::default(),
@@ -365,12 +370,14 @@ impl<'a> Reader<'a> {
         let wanted = self.readable_columns();
         match self.source.next_block(wanted, &mut block)? {
             Delivery::Block => {
-                if self.shift_orbits(&mut block) {
-                    self.current = Some((pool.push(block), 0));
-                    return Ok(());
+                if let Some(at) = self.first_crossing(&block) {
+                    if self.shift_orbits(&mut block) {
+                        self.current = Some((pool.push(block), at));
+                        return Ok(());
+                    }
+                    self.trouble.note("orbit numbers ran beyond 32 bits: the run ends".into());
+                    self.ended = true;
                 }
-                self.trouble.note("orbit numbers ran beyond 32 bits: the run ends".into());
-                self.ended = true;
             }
             Delivery::Corrupt { n_crossings, problem } => {
                 self.lose(u64::from(n_crossings), |counts| &mut counts.corrupt);
@@ -402,6 +409,15 @@ impl<'a> Reader<'a> {
             self.is_catching_up = late_ps > limit_ps;
         }
         if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted }
+    }
+
+    /// Where in a block the run goes on: at its start, but in the block that holds the orbit that
+    /// the run begins with; nowhere in one before that. What is passed over has never been read.
+    fn first_crossing(&mut self, block: &Block) -> Option<usize> {
+        let from = self.from_orbit;
+        let at = block.get::<u32>(Column::Orbit).iter().position(|&orbit| orbit >= from)?;
+        self.from_orbit = 0;
+        Some(at)
     }
 
     /// Lost crossings pass their slots all the same.

@@ -20,7 +20,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use rust_hdf5::H5File;
-use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::format::{Compression, StreamWriter};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
@@ -155,6 +155,49 @@ fn verify_tells_what_is_damaged_and_where() {
     }
     let good = desk.done("verify fixtures/pathological/good.s40 fixtures/models/forest.model");
     assert_eq!(good.stdout.matches(": whole").count(), 2, "{}", good.stdout);
+}
+
+/// Writes the first four events of each block of `good.s40`, changed.
+fn write_changed(path: &Path, change: impl Fn(&mut Block)) {
+    let mut source = FileSource::open(&fixture("pathological/good.s40")).unwrap();
+    let columns = source.columns();
+    let mut writer = StreamWriter::create(path, source.header(), Compression::Fast).unwrap();
+    let mut block = Block::default();
+    while source.next_block(ColumnSet::ALL, &mut block).unwrap() == Delivery::Block {
+        let mut few = Block::new(columns);
+        few.run = block.run;
+        (0..4).for_each(|i| few.push_event(&block, i));
+        change(&mut few);
+        writer.write(&few).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+#[test]
+fn verify_finds_sound_blocks_that_are_not_those_of_the_index_by_their_digest() {
+    let desk = Desk::new();
+    write_changed(&desk.path("one.s40"), |_| {});
+    write_changed(&desk.path("other.s40"), |block| {
+        block.get_mut::<i16>(Column::MetPt).reverse();
+    });
+    desk.done("verify one.s40 other.s40");
+    let info = |name: &str| FileSource::open(&desk.path(name)).unwrap().info().clone();
+    let (one, other) = (info("one.s40"), info("other.s40"));
+    let digests = [one.index.clone().unwrap().digest, other.index.unwrap().digest];
+    assert_ne!(digests[0], digests[1]);
+    // Every checksum of the file that these make together matches.
+    let at = one.index_offset.unwrap();
+    assert_eq!(Some(at), other.index_offset, "blocks that are not compressed have one length");
+    let mut mixed = desk.bytes("other.s40");
+    mixed.splice(at as usize.., desk.bytes("one.s40")[at as usize..].iter().copied());
+    desk.write("mixed.s40", mixed);
+    let outcome = desk.run("verify mixed.s40").expect(1);
+    let [expected, found] = digests.map(|digest| format!("{digest:016x}"));
+    let words = format!("expected blocks of digest {expected}, found {found}");
+    for word in ["mixed.s40: DAMAGED", &format!("index at byte {at}: {words}"), "hint: "] {
+        assert!(outcome.stdout.contains(word), "{word}\n{}", outcome.stdout);
+    }
+    assert_eq!(outcome.stdout.lines().count(), 3, "nothing else is wrong:\n{}", outcome.stdout);
 }
 
 #[test]
@@ -655,7 +698,11 @@ fn a_filling_scheme_that_makes_no_sense_is_refused() {
 #[test]
 fn an_orbit_that_the_stream_does_not_reach_is_refused() {
     let desk = Desk::new();
-    desk.refused(1, &format!("{SCORING} --from-orbit 11"), &["good.s40", "orbit 11", "1..=10"]);
+    desk.refused(
+        1,
+        &format!("{SCORING} --from-orbit 11"),
+        &["good.s40", "no crossing at orbit 11", "are 1..=10"],
+    );
     let cut = SCORING.replace("good", "no-index");
     desk.refused(1, &format!("{cut} --from-orbit 2"), &["no-index.s40", "index", "hint:"]);
 }

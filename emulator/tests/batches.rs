@@ -1,16 +1,26 @@
-//! How the reader closes batches: full, at the longest wait, at the end of an interval.
+//! How the reader closes batches: full, at the longest wait, at the end of an interval; and how
+//! it catches up when it is late.
 //!
 //! Batches are a function of stream and configuration alone, so they are looked at here as they
-//! leave the reader, without a clock.
+//! leave the reader, without a clock. Only lateness needs one, and that is moved by hand: reader,
+//! worker and collector take turns on one thread.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use scout40::batch::Batch;
+use scout40::batch::{Batch, Outcome};
+use scout40::clock::Clock;
+use scout40::collector::{Collector, CollectorParts, IntervalLength};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
+use scout40::counters::Counts;
+use scout40::latency::LatencyRecorder;
 use scout40::reader::{BlockPool, Filled, Reader};
+use scout40::ring::{ring, send};
+use scout40::sink::LatencyLog;
+use scout40::worker::{Shared, Worker};
 use scout40_replay::pacing::Rate;
 
 fn fixture(name: &str) -> PathBuf {
@@ -141,4 +151,132 @@ fn a_batch_never_crosses_an_interval() {
         assert_eq!(batch.last_slot / 40_079, batch.interval, "{batch:?}");
     }
     assert!(of_run.iter().any(|batch| batch.len == 11) && of_run.iter().any(|b| b.len == 12));
+}
+
+// Catching up.
+
+const PS_PER_US: u64 = 1_000_000;
+
+/// What became of a run.
+struct Driven {
+    counts: Counts,
+    /// Length and fate of each batch.
+    fates: Vec<(usize, Outcome)>,
+    /// Orbit, crossing and score of what was scored.
+    scores: Vec<(u32, i16, i32)>,
+    injected: u64,
+}
+
+/// Reader, worker and collector in turn; `late_us` is the time from the second batch on.
+fn drive(config: RunConfig, late_us: u64) -> Driven {
+    let PreparedRun { plan, source, slots, reader } = PreparedRun::new(config).unwrap();
+    let scorer = plan.model.as_ref().unwrap().scorer.as_ref();
+    let (clock, hand) = Clock::manual();
+    let shared = Shared {
+        clock,
+        start_ps: AtomicU64::new(0),
+        // A worker ends when it has done what is in its ring.
+        finished: AtomicBool::new(true),
+        abandoned: AtomicBool::new(false),
+        yield_when_idle: false,
+    };
+    let mut collector = Collector::new(CollectorParts {
+        menu: &plan.menu,
+        injector: plan.injector.as_ref(),
+        interval_length: IntervalLength(plan.config.interval),
+        latency: LatencyRecorder::new(reader.clock),
+        histogram: None,
+        log: LatencyLog::new(SystemTime::UNIX_EPOCH).unwrap(),
+        accepted: None,
+    });
+    let mut reader = Reader::new(source, slots, &plan, reader);
+    let mut pool = BlockPool::default();
+    let (mut fates, mut scores) = (Vec::new(), Vec::new());
+    loop {
+        let now_ps = if fates.is_empty() { 0 } else { late_us * PS_PER_US };
+        reader.set_time(now_ps);
+        let mut batch =
+            Box::new(Batch::new(plan.config.batch_size, scorer.n_features(), &plan.menu));
+        match reader.fill(&mut batch, &mut pool).unwrap() {
+            Filled::Ready => {}
+            Filled::End => break,
+            Filled::Blocked => panic!("all blocks have been released"),
+        }
+        // Relaxed: there is no other thread.
+        hand.store(now_ps.max(batch.arrival_ps), Ordering::Relaxed);
+        let (mut to_worker, input) = ring(1);
+        let (output, mut from_worker) = ring(1);
+        send(&mut to_worker, batch);
+        let (menu, pace) = (&plan.menu, plan.pace);
+        Worker { shared: &shared, scorer: Some(scorer), menu, pace, input, output }.run();
+        let batch = from_worker.pop().unwrap();
+        fates.push((batch.len, batch.outcome));
+        if batch.outcome == Outcome::Scored {
+            let ids = batch.orbits.iter().zip(&batch.bxs);
+            scores.extend(ids.zip(&batch.scores).map(|((&orbit, &bx), &score)| (orbit, bx, score)));
+        }
+        collector.take(&batch, &mut pool).unwrap();
+    }
+    let mut counts = reader.counts;
+    counts.scored = collector.counts.scored;
+    counts.dropped = collector.counts.dropped;
+    let injected = collector.signals.iter().map(|signal| signal.injected).sum();
+    Driven { counts, fates, scores, injected }
+}
+
+/// A slot per microsecond, blocks of 50 events, signal in all of them, 100 us of arrival ring.
+fn slow_config() -> RunConfig {
+    let signal = fixture("pathological/good.s40").display().to_string();
+    RunConfig {
+        rate: Rate::Hz(1_000_000),
+        ring_depth: Duration::from_micros(100),
+        batch_size: 64,
+        injections: vec![format!("{signal}@1").parse().unwrap()],
+        ..config("all")
+    }
+}
+
+#[test]
+fn a_late_reader_goes_through_blocks_until_it_is_late_no_more() {
+    use Outcome::{Dropped, Scored};
+    let in_time = drive(slow_config(), 0);
+    assert_eq!((in_time.counts.scored, in_time.injected), (500, 500));
+    let late = drive(slow_config(), 300);
+    let expected = [
+        (64, Scored),
+        // The rest of the second block had been read; the worker finds it overwritten.
+        (36, Dropped),
+        // Blocks are skipped from 201 us late on, and then until the reader is not late at all,
+        // not just until the arrival ring is deep enough again.
+        (64, Dropped),
+        (64, Dropped),
+        (64, Dropped),
+        (64, Dropped),
+        // The last of the eighth block is due after 399 us: what follows can be read in time.
+        (44, Dropped),
+        (64, Scored),
+        (36, Scored),
+    ];
+    assert_eq!(late.fates, expected);
+    assert_eq!((late.counts.read, late.counts.scored, late.counts.dropped), (500, 164, 336));
+    assert!(late.counts.is_conserved());
+    // Skipped events got no signal: that would have to be read.
+    assert_eq!(late.injected, 164 + 36);
+    // What comes after the gap is what it would have been without.
+    let expected: Vec<_> = [&in_time.scores[..64], &in_time.scores[400..]].concat();
+    assert_eq!(late.scores, expected);
+}
+
+#[test]
+fn a_reader_that_is_less_late_than_the_ring_is_deep_reads_everything() {
+    let late = drive(slow_config(), 160);
+    assert_eq!((late.counts.read, late.counts.scored, late.injected), (500, 500, 500));
+    assert!(late.counts.is_conserved());
+}
+
+#[test]
+fn a_reader_that_may_stall_reads_everything_however_late() {
+    let late = drive(RunConfig { stall: true, ..slow_config() }, 1_000_000);
+    assert_eq!((late.counts.scored, late.injected), (500, 500));
+    assert_eq!(late.scores, drive(slow_config(), 0).scores);
 }

@@ -9,9 +9,10 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use base64::Engine;
-use common::{Desk, fixture};
+use common::{Desk, Outcome, POLL, Running, WATCHDOG, fixture};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -63,7 +64,11 @@ fn summary(desk: &Desk) -> Value {
 
 /// Runs, checks the laws that hold for every run, and returns the summary; `o` stays.
 fn run(desk: &Desk, words: &str) -> Value {
-    let outcome = desk.done(&format!("run {words} --out o"));
+    check_outputs(desk, &desk.done(&format!("run {words} --out o")))
+}
+
+/// The laws that hold for every run that has ended well and written `o`; its summary.
+fn check_outputs(desk: &Desk, outcome: &Outcome) -> Value {
     assert!(outcome.stdout.contains("corrupt holds"), "{}", outcome.stdout);
     let summary: Value = serde_json::from_slice(&desk.bytes("o/summary.json")).unwrap();
     check_conservation(&summary);
@@ -532,6 +537,46 @@ fn a_run_may_begin_at_an_orbit_and_repeats_go_on_from_there() {
 }
 
 #[test]
+fn a_run_begins_with_the_very_orbit_also_within_a_block() {
+    let desk = Desk::new();
+    // Orbits 101 to 104, 105 to 108, 109 and 110: one block each.
+    let convert = "convert fixtures/import/zero-bias.parquet in.s40 --orbits-per-block 4";
+    desk.done(&format!("{convert} --first-orbit 101 {FEW}"));
+    let words = format!("in.s40 {MODEL} --rate max {FEW} --threshold raw:-100000 {SIGNALS}");
+    run(&desk, &words);
+    let whole = accepted(&desk);
+    assert_eq!(whole.len(), 500);
+    for (orbit, left) in [(0, 500), (101, 500), (102, 450), (105, 300), (107, 200), (110, 50)] {
+        std::fs::remove_dir_all(desk.path("o")).unwrap();
+        let words = format!("{words} --from-orbit {orbit}");
+        let summary = run(&desk, &words);
+        assert_eq!(n(&summary["counts"]["read"]), left, "{orbit}");
+        // The same crossings with the same signal as in a run of everything.
+        assert_eq!(accepted(&desk), whole[500 - left as usize..], "{orbit}");
+        let expected = desk.bytes("o/accepted.s40");
+        for options in ["--workers 3 --batch-size 64", "--workers 2 --batch-size 192"] {
+            std::fs::remove_dir_all(desk.path("o")).unwrap();
+            run(&desk, &format!("{words} {options}"));
+            assert!(desk.bytes("o/accepted.s40") == expected, "{orbit} {options}");
+        }
+    }
+    // Recorded crossings: the run begins with the slots of that orbit.
+    std::fs::remove_dir_all(desk.path("o")).unwrap();
+    let recorded = words.replace(FEW, "--filling-scheme recorded --orbits 2");
+    run(&desk, &format!("{recorded} --from-orbit 107"));
+    assert_eq!(accepted(&desk), whole[300..400]);
+    // A repeat begins again with the whole stream.
+    std::fs::remove_dir_all(desk.path("o")).unwrap();
+    run(&desk, &format!("{words} --from-orbit 107 --repeat --orbits 16"));
+    let events = accepted(&desk);
+    let orbits: Vec<u32> = events.iter().map(|event| event.id.orbit).collect();
+    let expected: Vec<u32> = (107..=122).flat_map(|orbit| [orbit; 50]).collect();
+    assert_eq!(orbits, expected);
+    let both = events[200..].iter().zip(&whole).filter(|(a, b)| a.process + b.process == 0);
+    assert!(both.clone().count() > 300 && both.clone().all(|(a, b)| a.score == b.score));
+}
+
+#[test]
 fn a_repeat_ends_with_the_last_orbit_that_there_can_be() {
     let desk = Desk::new();
     let convert = "convert fixtures/import/zero-bias.parquet late.s40 --orbits-per-block 1";
@@ -636,6 +681,82 @@ fn a_run_ends_with_its_duration() {
     assert_eq!(n(&summary["counts"]["read"]), 2000);
     std::fs::remove_dir_all(desk.path("o")).unwrap();
     run(&desk, &format!("{words} --rate max --duration 50ms"));
+}
+
+// Runs that are ended from outside.
+
+/// A run at a slow clock that would go on for ever, once it has written a piece of the accepted
+/// events into `FOLDER.unfinished`: everything is underway then.
+fn endless_run(desk: &Desk, folder: &str, out: &str) -> Running {
+    let words = format!(
+        "run {SVJ} {MODEL} --threshold raw:-100000 {SIGNALS} --keep all \
+         --rate 400kHz --filling-scheme all --ring-depth 10s --repeat{out}"
+    );
+    let mut running = desk.spawn(Command::new(env!("CARGO_BIN_EXE_scout40")), &words);
+    let unfinished = desk.path(&format!("{folder}.unfinished"));
+    let is_written = |file: std::io::Result<std::fs::DirEntry>| {
+        let file = file.unwrap();
+        let is_accepted = file.file_name().to_string_lossy().starts_with("accepted.s40");
+        is_accepted && file.metadata().unwrap().len() > 0
+    };
+    for _ in 0..WATCHDOG.as_millis() / POLL.as_millis() {
+        let files = std::fs::read_dir(&unfinished);
+        if files.is_ok_and(|mut files| files.any(is_written)) {
+            return running;
+        }
+        assert!(running.child.try_wait().unwrap().is_none(), "{:?}", running.outcome().stderr);
+        std::thread::sleep(POLL);
+    }
+    panic!("`{words}` writes nothing");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_as_if_its_time_had_come() {
+    let desk = Desk::new();
+    let running = endless_run(&desk, "o", " --out o");
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -INT {}", running.child.id())]);
+    assert!(kill.status().unwrap().success());
+    let outcome = running.outcome().expect(0);
+    assert!(outcome.stdout.contains("written    o"), "{}", outcome.stdout);
+    assert!(!desk.path("o.unfinished").exists());
+    let summary = check_outputs(&desk, &outcome);
+    assert!(n(&summary["counts"]["accepted"]) > 0, "{}", summary["counts"]);
+    let mut files: Vec<String> = std::fs::read_dir(desk.path("o"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort_unstable();
+    let all = ["accepted.s40", "latency.hlog", "rates.csv", "scores.csv", "summary.json"];
+    assert_eq!(files, all);
+}
+
+#[test]
+fn what_a_killed_run_left_is_told_of_and_left_alone() {
+    let desk = Desk::new();
+    let mut running = endless_run(&desk, "runs/run-0001", "");
+    running.child.kill().unwrap();
+    running.outcome();
+    let contents = |folder: &str| -> BTreeMap<String, Vec<u8>> {
+        let files = std::fs::read_dir(desk.path(folder)).unwrap().map(|file| file.unwrap());
+        let name = |file: &std::fs::DirEntry| file.file_name().into_string().unwrap();
+        files.map(|file| (name(&file), std::fs::read(file.path()).unwrap())).collect()
+    };
+    let left = contents("runs/run-0001.unfinished");
+    assert!(!left.is_empty() && !left.contains_key("summary.json"));
+    let words = format!("run {GOOD} {MODEL} --threshold 0.5 --rate max {FEW}");
+    for number in [2, 3] {
+        let outcome = desk.done(&words);
+        let told = outcome.stderr.lines().filter(|line| line.contains("run-0001.unfinished"));
+        let told: Vec<&str> = told.collect();
+        assert_eq!(told.len(), 1, "{}", outcome.stderr);
+        assert!(told[0].starts_with("warning: ") && told[0].contains("remove"), "{told:?}");
+        assert!(outcome.stdout.contains(&format!("runs/run-000{number}")), "{}", outcome.stdout);
+        assert_eq!(contents("runs/run-0001.unfinished"), left);
+    }
+    std::fs::remove_dir_all(desk.path("runs/run-0001.unfinished")).unwrap();
+    assert!(!desk.done(&words).stderr.contains("unfinished"));
 }
 
 #[test]

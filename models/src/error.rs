@@ -173,6 +173,17 @@ pub enum Error {
     },
 }
 
+/// What a file says, fit for a terminal: control characters are escaped, since they could move the
+/// cursor or pretend to be lines of ours.
+#[must_use]
+pub fn legible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// Shorthand of the crate.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 

@@ -3,7 +3,7 @@
 //! ```text
 //! byte  0  magic "S40MODEL"                      8 bytes
 //!       8  format version                        u32, little-endian like all that follow
-//!      12  kind: 1 = isolation forest            u32
+//!      12  kind: 1 = isolation forest, 2 = autoencoder   u32
 //!      16  length of the payload                 u64
 //!      24  xxh3 of the payload: the digest       u64
 //!      32  xxh3 of the 32 bytes before           u64
@@ -28,10 +28,14 @@ use rkyv::{Archive, Deserialize, Serialize};
 use scout40_replay::event::Column;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::autoencoder::Autoencoder;
+use crate::autoencoder::float::{FloatNet, FloatParts};
+use crate::autoencoder::integer::{IntegerNet, IntegerParts};
+use crate::autoencoder::scorer::NetScorer;
 use crate::error::{Error, Result};
 use crate::features::{Feature, FeatureSpec, Transform};
 use crate::forest::plan::{ForestScorer, PlanChoice};
-use crate::forest::{Forest, ForestDescription, ForestParts};
+use crate::forest::{Forest, ForestParts};
 use crate::kernels::isa::Isa;
 use crate::scorer::Scorer;
 
@@ -41,6 +45,8 @@ pub const MAGIC: [u8; 8] = *b"S40MODEL";
 pub const FORMAT_VERSION: u32 = 1;
 /// Kind number of an isolation forest.
 const KIND_FOREST: u32 = 1;
+/// Kind number of an autoencoder.
+const KIND_AUTOENCODER: u32 = 2;
 const HEADER_BYTES: usize = 40;
 
 /// Rows that a model was trained on, so that they can be kept out of calibration.
@@ -80,34 +86,72 @@ struct StoredFeature {
 }
 
 #[derive(Archive, Serialize, Deserialize)]
-struct Payload {
+struct ForestPayload {
     spec_text: String,
     features: Vec<StoredFeature>,
     forest: ForestParts,
     provenance: Provenance,
 }
 
+#[derive(Archive, Serialize, Deserialize)]
+struct AutoencoderPayload {
+    spec_text: String,
+    features: Vec<StoredFeature>,
+    float: FloatParts,
+    integer: IntegerParts,
+    provenance: Provenance,
+}
+
+/// What gives the score.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// An isolation forest.
+    Forest(Forest),
+    /// An autoencoder.
+    Autoencoder(Autoencoder),
+}
+
+impl From<Forest> for Content {
+    fn from(forest: Forest) -> Content {
+        Content::Forest(forest)
+    }
+}
+
+impl From<Autoencoder> for Content {
+    fn from(autoencoder: Autoencoder) -> Content {
+        Content::Autoencoder(autoencoder)
+    }
+}
+
 /// A model: what rows it takes, how it scores them, where it came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     spec: FeatureSpec,
-    forest: Forest,
+    content: Content,
     provenance: Provenance,
     digest: u64,
 }
 
 impl Model {
-    /// A model of a forest that was trained on such rows.
+    /// A model of a forest or an autoencoder that was trained on such rows.
     ///
     /// # Errors
-    /// If the forest takes rows of another width.
-    pub fn new(spec: FeatureSpec, forest: Forest, provenance: Provenance) -> Result<Model> {
-        let (expected, found) = (spec.len(), forest.parts().n_features as usize);
-        if expected != found {
-            let expected = format!("{expected} as in `{spec}`");
-            return Err(Error::forest("number of features", expected, found));
+    /// If it takes rows of another width.
+    pub fn new(
+        spec: FeatureSpec,
+        content: impl Into<Content>,
+        provenance: Provenance,
+    ) -> Result<Model> {
+        let content = content.into();
+        let (wanted, found) = (format!("{} as in `{spec}`", spec.len()), content.n_features());
+        if spec.len() != found {
+            let what = "number of features";
+            return Err(match content {
+                Content::Forest(_) => Error::forest(what, wanted, found),
+                Content::Autoencoder(_) => Error::network(what, wanted, found.to_string()),
+            });
         }
-        let mut model = Model { spec, forest, provenance, digest: 0 };
+        let mut model = Model { spec, content, provenance, digest: 0 };
         model.digest = xxh3_64(&model.payload());
         Ok(model)
     }
@@ -118,10 +162,19 @@ impl Model {
         &self.spec
     }
 
-    /// The forest.
+    /// What gives the score.
     #[must_use]
-    pub fn forest(&self) -> &Forest {
-        &self.forest
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The forest, if it is one.
+    #[must_use]
+    pub fn forest(&self) -> Option<&Forest> {
+        match &self.content {
+            Content::Forest(forest) => Some(forest),
+            Content::Autoencoder(_) => None,
+        }
     }
 
     /// Where it came from.
@@ -136,16 +189,15 @@ impl Model {
         self.digest
     }
 
-    /// What the forest looks like inside.
-    #[must_use]
-    pub fn describe(&self) -> ForestDescription {
-        self.forest.describe()
-    }
-
     /// The model, ready to score by the cheapest plan on the best instructions.
     #[must_use]
     pub fn scorer(&self) -> Box<dyn Scorer> {
-        Box::new(ForestScorer::cheapest(&self.forest, Isa::best()))
+        match &self.content {
+            Content::Forest(forest) => Box::new(ForestScorer::cheapest(forest, Isa::best())),
+            Content::Autoencoder(autoencoder) => {
+                Box::new(NetScorer::new(&autoencoder.integer, Isa::best()))
+            }
+        }
     }
 
     /// The model, ready to score by that plan on these instructions.
@@ -153,7 +205,16 @@ impl Model {
     /// # Errors
     /// If the plan cannot evaluate it.
     pub fn scorer_with(&self, isa: Isa, plan: PlanChoice) -> Result<Box<dyn Scorer>> {
-        Ok(Box::new(ForestScorer::new(&self.forest, isa, plan)?))
+        match &self.content {
+            Content::Forest(forest) => Ok(Box::new(ForestScorer::new(forest, isa, plan)?)),
+            Content::Autoencoder(autoencoder) if plan == PlanChoice::Auto => {
+                Ok(Box::new(NetScorer::new(&autoencoder.integer, isa)))
+            }
+            Content::Autoencoder(_) => {
+                let found = "an autoencoder, which has no plans";
+                Err(Error::setting("plan", "a forest, or the plan `auto`", found))
+            }
+        }
     }
 
     /// The bytes of a model file.
@@ -163,7 +224,7 @@ impl Model {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
         bytes.extend(MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
-        bytes.extend(KIND_FOREST.to_le_bytes());
+        bytes.extend(self.content.kind().to_le_bytes());
         bytes.extend((payload.len() as u64).to_le_bytes());
         bytes.extend(xxh3_64(&payload).to_le_bytes());
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
@@ -172,13 +233,23 @@ impl Model {
     }
 
     fn payload(&self) -> AlignedVec {
-        let payload = Payload {
-            spec_text: self.spec.to_string(),
-            features: self.spec.features().iter().map(store_feature).collect(),
-            forest: self.forest.parts().clone(),
-            provenance: self.provenance.clone(),
+        let spec_text = self.spec.to_string();
+        let features = self.spec.features().iter().map(store_feature).collect();
+        let provenance = self.provenance.clone();
+        let bytes = match &self.content {
+            Content::Forest(forest) => {
+                let forest = forest.parts().clone();
+                let payload = ForestPayload { spec_text, features, forest, provenance };
+                rkyv::to_bytes::<BoxedError>(&payload)
+            }
+            Content::Autoencoder(Autoencoder { float, integer }) => {
+                let (float, integer) = (float.parts().clone(), integer.parts().clone());
+                let payload =
+                    AutoencoderPayload { spec_text, features, float, integer, provenance };
+                rkyv::to_bytes::<BoxedError>(&payload)
+            }
         };
-        rkyv::to_bytes::<BoxedError>(&payload).expect("writing to memory does not fail")
+        bytes.expect("writing to memory does not fail")
     }
 
     /// Reads the bytes of a model file.
@@ -186,17 +257,33 @@ impl Model {
     /// # Errors
     /// If they are not those of an intact model file of a version that is known.
     pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-        let digest = check_header(bytes)?;
+        let (kind, digest) = check_header(bytes)?;
         let mut aligned: AlignedVec = AlignedVec::with_capacity(bytes.len() - HEADER_BYTES);
         aligned.extend_from_slice(&bytes[HEADER_BYTES..]);
-        let archive = rkyv::access::<ArchivedPayload, BoxedError>(&aligned).map_err(bad_archive)?;
-        let payload: Payload =
-            rkyv::deserialize::<Payload, BoxedError>(archive).map_err(bad_archive)?;
-        let features = payload.features.iter().map(load_feature).collect::<Result<_>>()?;
-        let spec = FeatureSpec::from_parts(payload.spec_text, features);
-        let forest = Forest::new(payload.forest)?;
+        let (spec_text, features, content, provenance) = match kind {
+            KIND_AUTOENCODER => {
+                let archive = rkyv::access::<ArchivedAutoencoderPayload, BoxedError>(&aligned)
+                    .map_err(bad_archive)?;
+                let payload = rkyv::deserialize::<AutoencoderPayload, BoxedError>(archive)
+                    .map_err(bad_archive)?;
+                let float = FloatNet::new(payload.float)?;
+                let integer = IntegerNet::new(payload.integer)?;
+                let content = Content::Autoencoder(Autoencoder::new(float, integer)?);
+                (payload.spec_text, payload.features, content, payload.provenance)
+            }
+            _ => {
+                let archive = rkyv::access::<ArchivedForestPayload, BoxedError>(&aligned)
+                    .map_err(bad_archive)?;
+                let payload =
+                    rkyv::deserialize::<ForestPayload, BoxedError>(archive).map_err(bad_archive)?;
+                let content = Content::Forest(Forest::new(payload.forest)?);
+                (payload.spec_text, payload.features, content, payload.provenance)
+            }
+        };
+        let features = features.iter().map(load_feature).collect::<Result<_>>()?;
+        let spec = FeatureSpec::from_parts(spec_text, features);
         // The digest stays that of the file, even if archives are one day laid out differently.
-        Ok(Model { digest, ..Model::new(spec, forest, payload.provenance)? })
+        Ok(Model { digest, ..Model::new(spec, content, provenance)? })
     }
 
     /// Reads a model file.
@@ -215,6 +302,24 @@ impl Model {
     /// If the folder cannot be written to. Nothing is left behind.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         write_whole(path.as_ref(), &self.to_bytes(), "writing the model")
+    }
+}
+
+impl Content {
+    fn kind(&self) -> u32 {
+        match self {
+            Content::Forest(_) => KIND_FOREST,
+            Content::Autoencoder(_) => KIND_AUTOENCODER,
+        }
+    }
+
+    /// Values that it expects in a row.
+    #[must_use]
+    pub fn n_features(&self) -> usize {
+        match self {
+            Content::Forest(forest) => forest.parts().n_features as usize,
+            Content::Autoencoder(autoencoder) => autoencoder.float.parts().inputs.len(),
+        }
     }
 }
 
@@ -303,8 +408,8 @@ fn bad_archive(error: BoxedError) -> Error {
     format_error(HEADER_BYTES, "payload", "a valid archive".to_owned(), error.to_string())
 }
 
-/// Checks everything before the payload, and the payload's checksum. Returns the latter.
-fn check_header(bytes: &[u8]) -> Result<u64> {
+/// Checks everything before the payload, and the payload's checksum. Returns the kind and the latter.
+fn check_header(bytes: &[u8]) -> Result<(u32, u64)> {
     let n = bytes.len();
     if n < MAGIC.len() || bytes[..8] != MAGIC {
         let (expected, found) = match n {
@@ -334,8 +439,10 @@ fn check_header(bytes: &[u8]) -> Result<u64> {
     if u64_at(32) != checksum {
         return Err(format_error(32, "checksum of the header", hex(checksum), hex(u64_at(32))));
     }
-    if u32_at(12) != KIND_FOREST {
-        return Err(unknown(12, "kind of model", format!("{KIND_FOREST}"), u32_at(12)));
+    let kind = u32_at(12);
+    if !(KIND_FOREST..=KIND_AUTOENCODER).contains(&kind) {
+        let expected = format!("{KIND_FOREST} or {KIND_AUTOENCODER}");
+        return Err(unknown(12, "kind of model", expected, kind));
     }
     let found = (n - HEADER_BYTES) as u64;
     if u64_at(16) != found {
@@ -346,12 +453,14 @@ fn check_header(bytes: &[u8]) -> Result<u64> {
     if u64_at(24) != digest {
         return Err(format_error(24, "checksum of the payload", hex(u64_at(24)), hex(digest)));
     }
-    Ok(digest)
+    Ok((kind, digest))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoencoder::float::{DenseLayer, InputScale};
+    use crate::autoencoder::quantise::quantise;
     use crate::rows::RowBuffer;
     use crate::testing::{Random, naive_score, random_forest, stump};
 
@@ -409,7 +518,69 @@ mod tests {
         let mut out = [0; 3];
         scorer.score(rows.rows(), &mut scorer.scratch(), &mut out);
         assert_eq!(out, [-32, -32, -16]);
-        assert_eq!(out[2], naive_score(model.forest(), &rows, 2));
+        assert_eq!(out[2], naive_score(model.forest().unwrap(), &rows, 2));
+    }
+
+    fn small_autoencoder() -> Model {
+        let layer = |n_inputs, weights: &[f32], biases: &[f32]| DenseLayer {
+            n_inputs,
+            weights: weights.to_vec(),
+            biases: biases.to_vec(),
+        };
+        let float = FloatNet::new(FloatParts {
+            inputs: vec![InputScale { offset: -3, shift: 1 }; 2],
+            layers: vec![layer(2, &[0.5, -0.25], &[0.125]), layer(1, &[1.0, 2.0], &[0.0, -0.5])],
+            cap: 2.0,
+            targets: vec![0, 1],
+        })
+        .unwrap();
+        let integer = quantise(&float, &[10, 20, 300, 4]).unwrap();
+        let Model { spec, provenance, .. } = small();
+        Model::new(spec, Autoencoder::new(float, integer).unwrap(), provenance).unwrap()
+    }
+
+    #[test]
+    fn an_autoencoder_survives_the_way_to_bytes_and_back_and_scores_as_before() {
+        let model = small_autoencoder();
+        let bytes = model.to_bytes();
+        let back = Model::from_bytes(&bytes).unwrap();
+        assert_eq!(back, model);
+        assert_eq!(back.to_bytes(), bytes);
+        assert!(back.forest().is_none());
+        let mut rows = RowBuffer::new(2);
+        rows.set_len(2);
+        rows.column_mut(0)[..2].copy_from_slice(&[77, 300]);
+        rows.column_mut(1)[..2].copy_from_slice(&[-3, 5]);
+        let Content::Autoencoder(autoencoder) = back.content() else { panic!("another kind") };
+        let expected = [[77, -3], [300, 5]].map(|row| autoencoder.integer.score(&row));
+        let scorer = back.scorer();
+        let mut out = [0; 2];
+        scorer.score(rows.rows(), &mut scorer.scratch(), &mut out);
+        assert_eq!(out, expected);
+        let error = back.scorer_with(Isa::best(), PlanChoice::Sliced).err().unwrap().to_string();
+        assert!(error.contains("autoencoder, which has no plans"), "{error}");
+        let three = FeatureSpec::parse("met.pt, met.phi, jet[0].pt").unwrap();
+        let error = Model::new(three, autoencoder.clone(), Provenance::default()).unwrap_err();
+        assert!(error.to_string().contains("number of features"), "{error}");
+    }
+
+    #[test]
+    fn damage_of_an_autoencoder_behind_right_checksums_never_panics() {
+        let bytes = small_autoencoder().to_bytes();
+        let payload = &bytes[HEADER_BYTES..];
+        for at in 0..payload.len() {
+            for flip in [0x01, 0x02, 0x80, 0xff] {
+                let mut damaged = payload.to_vec();
+                damaged[at] ^= flip;
+                // Some changes make another valid model: those score without harm.
+                if let Ok(model) = Model::from_bytes(&with_header(FORMAT_VERSION, 2, &damaged)) {
+                    let mut rows = RowBuffer::new(2);
+                    rows.set_len(1);
+                    let scorer = model.scorer();
+                    scorer.score(rows.rows(), &mut scorer.scratch(), &mut [0]);
+                }
+            }
+        }
     }
 
     #[test]

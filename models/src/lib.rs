@@ -2,7 +2,7 @@
 //!
 //! An event becomes one row of 16-bit integers ([`features`]), rows travel in batches of up to
 //! 512 as columns ([`rows`]), and a model turns each row into one integer, higher = stranger
-//! ([`scorer`], [`forest`]). A model file ([`mod@file`]) holds everything that a score depends on.
+//! ([`scorer`], [`forest`], [`autoencoder`]). A model file ([`mod@file`]) holds everything that a score depends on.
 //!
 //! Nothing here knows files of events, clocks or thresholds of a menu. Evaluating needs no
 //! feature of the crate; growing forests needs `train`, taking over those of others `import`.
@@ -19,7 +19,8 @@ pub mod scorer;
 #[cfg(test)]
 mod testing;
 
-pub use error::Error;
+pub use autoencoder::Autoencoder;
+pub use error::{Error, legible};
 pub use features::{FeatureSpec, FillPlan};
 pub use file::Model;
 pub use forest::Forest;

@@ -51,6 +51,11 @@ impl AlignedLanes {
         bytemuck::must_cast_slice_mut(&mut self.0)
     }
 
+    /// The same memory as integers of 32 bits.
+    pub(crate) fn ints_mut(&mut self) -> &mut [i32] {
+        bytemuck::must_cast_slice_mut(&mut self.0)
+    }
+
     /// The same memory as words of 64 bits.
     pub(crate) fn words_mut(&mut self) -> &mut [u64] {
         bytemuck::must_cast_slice_mut(&mut self.0)

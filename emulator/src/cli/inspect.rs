@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use scout40_models::{Evaluation, ForestScorer, Isa, Model, Scorer};
+use scout40_models::file::Content;
+use scout40_models::{Autoencoder, Evaluation, Forest, ForestScorer, Isa, Model, Scorer, legible};
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
 use scout40_replay::format::{Provenance, StreamIndex};
 use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
@@ -63,28 +64,48 @@ pub fn model_text(model: &Model) -> String {
 
 fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     let provenance = model.provenance();
-    let scorer = ForestScorer::cheapest(model.forest(), Isa::best());
+    match model.content() {
+        Content::Forest(forest) => write_forest(out, model, forest)?,
+        Content::Autoencoder(autoencoder) => write_autoencoder(out, model, autoencoder)?,
+    }
+    writeln!(out, "made by    {}, rng_seed {}", legible(&provenance.tool), provenance.rng_seed)?;
+    for (name, value) in &provenance.settings {
+        writeln!(out, "           {} = {}", legible(name), legible(value))?;
+    }
+    for input in &provenance.inputs {
+        writeln!(
+            out,
+            "trained on {} (digest {:016x}), rows {}..{}",
+            legible(&input.name),
+            input.digest,
+            input.first_row,
+            input.first_row + input.n_rows
+        )?;
+    }
+    Ok(())
+}
+
+fn write_forest(out: &mut String, model: &Model, forest: &Forest) -> std::fmt::Result {
+    let scorer = ForestScorer::cheapest(forest, Isa::best());
     let (low, high) = scorer.range();
-    let forest = model.describe();
-    let parts = model.forest().parts();
+    let parts = forest.parts();
+    let about = forest.describe();
     writeln!(
         out,
         "model      isolation forest, {} trees, {} nodes ({} inner, {} leaves)",
-        forest.n_trees,
-        grouped(forest.n_nodes as u64),
-        grouped((forest.n_nodes - forest.n_leaves) as u64),
-        grouped(forest.n_leaves as u64)
+        about.n_trees,
+        grouped(about.n_nodes as u64),
+        grouped((about.n_nodes - about.n_leaves) as u64),
+        grouped(about.n_leaves as u64)
     )?;
     writeln!(
         out,
         "           {} distinct splits, leaf depth {:.2} on average, {} at most",
-        grouped(forest.n_distinct_splits as u64),
-        forest.mean_depth,
-        forest.max_depth
+        grouped(about.n_distinct_splits as u64),
+        about.mean_depth,
+        about.max_depth
     )?;
-    writeln!(out, "digest     {:016x}", model.digest())?;
-    let (n, unused) = (model.spec().len(), forest.n_unused_features);
-    writeln!(out, "features   {} ({n} values, {unused} of them never looked at)", model.spec())?;
+    write_features(out, model, about.n_unused_features)?;
     writeln!(
         out,
         "score      {}{}, raw {low} .. {high} ({} fractional bits), display {:.4} .. {:.4}",
@@ -94,22 +115,47 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
         scorer.display(low),
         scorer.display(high)
     )?;
-    write_plan(out, &scorer)?;
-    writeln!(out, "made by    {}, rng_seed {}", provenance.tool, provenance.rng_seed)?;
-    for (name, value) in &provenance.settings {
-        writeln!(out, "           {name} = {value}")?;
-    }
-    for input in &provenance.inputs {
-        writeln!(
-            out,
-            "trained on {} (digest {:016x}), rows {}..{}",
-            input.name,
-            input.digest,
-            input.first_row,
-            input.first_row + input.n_rows
-        )?;
-    }
-    Ok(())
+    write_plan(out, &scorer)
+}
+
+fn write_features(out: &mut String, model: &Model, n_unused: usize) -> std::fmt::Result {
+    writeln!(out, "digest     {:016x}", model.digest())?;
+    let spec = model.spec().to_string();
+    let (n, spec) = (model.spec().len(), legible(&spec));
+    writeln!(out, "features   {spec} ({n} values, {n_unused} of them never looked at)")
+}
+
+fn write_autoencoder(
+    out: &mut String,
+    model: &Model,
+    autoencoder: &Autoencoder,
+) -> std::fmt::Result {
+    let parts = autoencoder.integer.parts();
+    let scorer = model.scorer();
+    let widths = parts.layers.iter().map(|layer| layer.biases.len().to_string());
+    let widths: Vec<String> =
+        std::iter::once(parts.inputs.len().to_string()).chain(widths).collect();
+    let weights = parts.layers.iter().flat_map(|layer| &layer.weights);
+    writeln!(
+        out,
+        "model      autoencoder in integers, layers {}, {} weights of 7 bits ({} of them zero)",
+        widths.join("-"),
+        grouped(weights.clone().count() as u64),
+        grouped(weights.filter(|&&w| w == 0).count() as u64)
+    )?;
+    write_features(out, model, autoencoder.integer.n_unused_features())?;
+    let (low, high) = scorer.range();
+    let targets = match parts.targets.len() {
+        0 => "squared length of the outputs".to_owned(),
+        n => format!("squared distance of the outputs from the codes of {n} features"),
+    };
+    writeln!(
+        out,
+        "score      {targets}, raw {low} .. {high}, display {:.4} .. {:.4}",
+        scorer.display(low),
+        scorer.display(high)
+    )?;
+    writeln!(out, "plan       network on {}", scorer.evaluation().isa)
 }
 
 /// How the model would be evaluated here, and why.
@@ -156,7 +202,7 @@ fn stream_text(info: &StreamInfo) -> String {
 
 fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
     let header = &info.header;
-    writeln!(out, "sample     {} ({})", header.sample, header.kind.name())?;
+    writeln!(out, "sample     {} ({})", legible(&header.sample), header.kind.name())?;
     match &info.index {
         Some(index) => write_index(out, index, info.bytes)?,
         None => {
@@ -168,17 +214,17 @@ fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
         writeln!(
             out,
             "scheme     {}, {} colliding slots ({:.2} MHz)",
-            scheme.name(),
+            legible(scheme.name()),
             scheme.n_colliding(),
             scheme.collision_rate_hz() / 1e6
         )?;
     }
     writeln!(out, "columns    {}", info.columns.names())?;
     for (number, process) in header.processes.iter().enumerate() {
-        writeln!(out, "process    {} {process}", number + 1)?;
+        writeln!(out, "process    {} {}", number + 1, legible(process))?;
     }
     for (bit, line) in header.lines.iter().enumerate() {
-        writeln!(out, "line       {bit} {}: {}", line.name, line.rule)?;
+        writeln!(out, "line       {bit} {}: {}", legible(&line.name), legible(&line.rule))?;
     }
     write_provenance(out, &header.provenance)
 }
@@ -219,15 +265,16 @@ fn write_index(out: &mut String, index: &StreamIndex, bytes: u64) -> std::fmt::R
 }
 
 fn write_provenance(out: &mut String, provenance: &Provenance) -> std::fmt::Result {
-    writeln!(out, "made by    {}", provenance.tool)?;
+    writeln!(out, "made by    {}", legible(&provenance.tool))?;
     for (name, value) in &provenance.settings {
-        writeln!(out, "           {name} = {}", value.trim_end().replace('\n', "; "))?;
+        let value = value.trim_end().replace('\n', "; ");
+        writeln!(out, "           {} = {}", legible(name), legible(&value))?;
     }
     for source in &provenance.sources {
         writeln!(
             out,
             "from       {} ({} bytes, xxh3 {:016x}), rows {}..{}",
-            source.name,
+            legible(&source.name),
             grouped(source.bytes),
             source.xxh3,
             source.first_row,
@@ -304,5 +351,69 @@ fn objects(out: &mut String, event: EventRef<'_>, collection: Collection, hardwa
             format!("{pt:>8.1} {eta:>8.3} {phi:>8.3}")
         };
         let _ = writeln!(out, "  {:<8} {text}", collection.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scout40_models::file::{Provenance as ModelProvenance, TrainingInput};
+    use scout40_replay::format::{LineRecord, SchemeRecord, SourceRecord};
+
+    /// Clears the screen, rings, and pretends to be a line of ours.
+    const HOSTILE: &str = "a\u{1b}[2J\u{7}\r\nmade by    us\u{9b}é";
+    const SHOWN: &str = r"a\u{1b}[2J\u{7}\r\nmade by    us\u{9b}é";
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+    }
+
+    /// Every one of the `n` hostile texts is shown, and no control character but ends of lines.
+    fn check(text: &str, n: usize) {
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert_eq!(text.matches(SHOWN).count(), n, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("made by")).count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_a_model_file_says_is_shown_without_control_characters() {
+        let model = Model::read(fixture("models/forest.model")).unwrap();
+        let lines = model_text(&model).lines().count();
+        let name = || HOSTILE.to_owned();
+        let input = TrainingInput { name: name(), digest: 1, first_row: 0, n_rows: 1 };
+        let provenance = ModelProvenance {
+            tool: name(),
+            settings: vec![(name(), name())],
+            rng_seed: 1,
+            inputs: vec![input],
+        };
+        let of_model = model.provenance();
+        let fewer = of_model.settings.len() + of_model.inputs.len() - 2;
+        let hostile =
+            Model::new(model.spec().clone(), model.content().clone(), provenance).unwrap();
+        // As it comes out of a file.
+        let text = model_text(&Model::from_bytes(&hostile.to_bytes()).unwrap());
+        check(&text, 4);
+        assert_eq!(text.lines().count(), lines - fewer);
+    }
+
+    #[test]
+    fn what_a_stream_says_is_shown_without_control_characters() {
+        let mut info = FileSource::open(&fixture("pathological/good.s40")).unwrap().info().clone();
+        let name = || HOSTILE.to_owned();
+        info.header.sample = name();
+        info.header.filling_scheme = Some(SchemeRecord { name: name(), ranges: vec![[1, 9]] });
+        info.header.processes = vec![name()];
+        info.header.lines = vec![LineRecord { name: name(), rule: name() }];
+        let source = SourceRecord { name: name(), bytes: 1, xxh3: 2, first_row: 0, n_rows: 1 };
+        info.header.provenance = Provenance {
+            tool: name(),
+            settings: vec![(name(), "x".into())],
+            sources: vec![source],
+        };
+        check(&stream_text(&info), 8);
+        // Settings may have several lines, which are shown on one.
+        info.header.provenance.settings = vec![("menu".into(), "a = 1\nb\u{1b} = 2\n".into())];
+        assert!(stream_text(&info).contains(r"menu = a = 1; b\u{1b} = 2"));
     }
 }

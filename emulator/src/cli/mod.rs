@@ -7,6 +7,7 @@ mod engine;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;
+mod jitter;
 mod output;
 mod parse;
 mod run;
@@ -44,6 +45,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Jitter(jitter::JitterArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
     #[cfg(feature = "import")]
@@ -71,6 +73,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Jitter(args) => jitter::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
         #[cfg(feature = "import")]

@@ -21,6 +21,8 @@ use crate::sink::{RunFolder, render};
 use crate::trigger::Threshold;
 
 /// Replays a stream against the clock, scores and decides every event, measures latency and rate.
+///
+/// Ctrl-C ends a run early: what has been decided is written as at any other end.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -72,10 +74,11 @@ pub struct RunArgs {
     /// End after this many orbits
     #[arg(long)]
     orbits: Option<u64>,
-    /// Begin with the block of this orbit of the file
+    /// Begin with the first crossing of this orbit of the file, or of the first orbit after it
     #[arg(long)]
     from_orbit: Option<u32>,
-    /// Begin again when the stream ends, with orbit numbers running on
+    /// Begin again with the whole stream when it ends (also after `--from-orbit`), with orbit
+    /// numbers running on
     #[arg(long)]
     repeat: bool,
     /// When a batch is too late: `drop` it, or `stall` until it is done
@@ -161,6 +164,9 @@ pub fn run(args: RunArgs) -> Result<()> {
     let prepared = PreparedRun::new(args.into())?;
     for warning in &prepared.plan.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let (None, Some(leftovers)) = (&out, RunFolder::leftovers()) {
+        eprintln!("warning: {leftovers}");
     }
     let folder = RunFolder::create(out.as_deref())?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -47,6 +47,13 @@ impl RunFolder {
         Ok(RunFolder { target, unfinished })
     }
 
+    /// What to tell people of folders under `runs/` that are still unfinished, if there are any.
+    /// Whether a run is writing them or was killed cannot be known, so they are left alone.
+    #[must_use]
+    pub fn leftovers() -> Option<String> {
+        leftovers_in(Path::new("runs"))
+    }
+
     /// Path of a file in the folder, while it is unfinished.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
@@ -69,6 +76,28 @@ impl RunFolder {
         // Nothing to be done about a failure: the name says that it is unfinished.
         let _ = fs::remove_dir_all(&self.unfinished);
     }
+}
+
+fn leftovers_in(parent: &Path) -> Option<String> {
+    let is_unfinished = |name: &String| name.starts_with("run-") && name.ends_with(".unfinished");
+    // A folder that cannot be read is reported when a run is to be made in it.
+    let entries = fs::read_dir(parent).ok()?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(is_unfinished)
+        .collect();
+    names.sort_unstable();
+    let (first, others) = names.split_first()?;
+    let others = match others.len() {
+        0 => "is".to_owned(),
+        1 => "and 1 other are".to_owned(),
+        n => format!("and {n} others are"),
+    };
+    Some(format!(
+        "`{}` {others} unfinished: if no run is writing there, it was killed and left no summary; \
+         nothing is overwritten, remove what you do not need",
+        parent.join(first).display()
+    ))
 }
 
 /// `runs/run-0001`, or the first number that is free after the highest one used.
@@ -102,6 +131,23 @@ mod tests {
         assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "y");
         let again = RunFolder::create(Some(&target)).err().unwrap().to_string();
         assert!(again.contains("exists") && again.contains("--out"), "{again}");
+    }
+
+    #[test]
+    fn unfinished_folders_are_told_in_one_line() {
+        let parent = tempfile::tempdir().unwrap();
+        assert_eq!(leftovers_in(&parent.path().join("nowhere")), None);
+        fs::create_dir(parent.path().join("run-0001")).unwrap();
+        fs::create_dir(parent.path().join("mine.unfinished")).unwrap();
+        assert_eq!(leftovers_in(parent.path()), None);
+        fs::create_dir(parent.path().join("run-0007.unfinished")).unwrap();
+        let one = leftovers_in(parent.path()).unwrap();
+        assert!(one.contains("run-0007.unfinished` is unfinished") && one.contains("remove"));
+        fs::create_dir(parent.path().join("run-0002.unfinished")).unwrap();
+        fs::create_dir(parent.path().join("run-0003.unfinished")).unwrap();
+        let three = leftovers_in(parent.path()).unwrap();
+        assert!(three.contains("run-0002.unfinished` and 2 others are unfinished"), "{three}");
+        assert!(!three.contains('\n'));
     }
 
     #[test]

@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// After so long a command hangs.
-const WATCHDOG: Duration = Duration::from_secs(180);
-const POLL: Duration = Duration::from_millis(5);
+pub const WATCHDOG: Duration = Duration::from_secs(180);
+pub const POLL: Duration = Duration::from_millis(5);
 
 /// What a command left behind.
 pub struct Outcome {
@@ -64,23 +64,48 @@ impl Desk {
     }
 
     /// Runs `command WORDS...`.
-    pub fn start(&self, mut command: Command, words: &str) -> Outcome {
-        let (mut stdout, mut stderr) =
-            (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    pub fn start(&self, command: Command, words: &str) -> Outcome {
+        self.spawn(command, words).outcome()
+    }
+
+    /// Begins to run `command WORDS...`.
+    pub fn spawn(&self, mut command: Command, words: &str) -> Running {
+        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         command.args(words.split_whitespace().map(word)).current_dir(self.folder.path());
         command.stdin(Stdio::null());
         command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
-        let mut child = command.spawn().unwrap();
+        Running { words: words.to_owned(), child: command.spawn().unwrap(), stdout, stderr }
+    }
+}
+
+/// A command that is running; it does not outlive its test.
+pub struct Running {
+    pub child: Child,
+    words: String,
+    stdout: File,
+    stderr: File,
+}
+
+impl Running {
+    /// Waits until it has ended.
+    pub fn outcome(mut self) -> Outcome {
         for _ in 0..WATCHDOG.as_millis() / POLL.as_millis() {
-            if let Some(status) = child.try_wait().unwrap() {
-                let (command, code) = (words.to_owned(), status.code());
-                let (stdout, stderr) = (text(&mut stdout), text(&mut stderr));
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let (command, code) = (self.words.clone(), status.code());
+                let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
                 return Outcome { command, code, stdout, stderr };
             }
             std::thread::sleep(POLL);
         }
-        child.kill().unwrap();
-        panic!("`{words}` hangs\n{}", text(&mut stderr));
+        panic!("`{}` hangs\n{}", self.words, text(&mut self.stderr));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A command that has ended cannot be killed, which is as it should be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -389,7 +389,7 @@ mod tests {
             let bytes = Model::new(spec("thesis-99"), expected.clone(), Provenance::default())
                 .unwrap()
                 .to_bytes();
-            assert_eq!(*Model::from_bytes(&bytes).unwrap().forest(), expected);
+            assert_eq!(Model::from_bytes(&bytes).unwrap().forest(), Some(&expected));
         }
     }
 

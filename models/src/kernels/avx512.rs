@@ -22,6 +22,18 @@ impl Avx512 {
     }
 }
 
+/// Owning one proves that the processor has VNNI, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vnni(());
+
+impl Vnni {
+    /// The proof, if the processor has the instructions.
+    #[must_use]
+    pub fn detect(_: Avx512) -> Option<Vnni> {
+        is_x86_feature_detected!("avx512vnni").then_some(Vnni(()))
+    }
+}
+
 /// Results of three bits, as ternary logic writes them: for a = 0xf0, b = 0xcc, c = 0xaa.
 const A: i32 = 0xf0;
 const B: i32 = 0xcc;

@@ -8,7 +8,10 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx2::{self, Avx2};
 #[cfg(target_arch = "x86_64")]
-use super::avx512::{self, Avx512};
+use super::avx512::{self, Avx512, Vnni};
+use super::lane::{Lane, PortableLane};
+#[cfg(target_arch = "x86_64")]
+use super::lane_x86::{Avx2Lane, Avx512Lane, VnniLane};
 #[cfg(target_arch = "aarch64")]
 use super::neon::{self, Neon};
 use super::portable::{Bits, Portable};
@@ -128,6 +131,27 @@ impl Isa {
     }
 }
 
+impl Isa {
+    /// Runs a kernel on 32-bit integers.
+    pub(crate) fn run_lanes<K: LaneKernel>(self, kernel: K) {
+        match self {
+            Isa::Portable(proof) => kernel.run::<PortableLane>(proof),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the proof.
+            Isa::Avx2(proof) => unsafe { avx2_lanes(kernel, proof) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(proof) => match Vnni::detect(proof) {
+                // SAFETY: the proof.
+                Some(proof) => unsafe { vnni_lanes(kernel, proof) },
+                // SAFETY: the proof.
+                None => unsafe { avx512_lanes(kernel, proof) },
+            },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon(_) => kernel.run::<PortableLane>(Portable),
+        }
+    }
+}
+
 /// Which of the two words of an instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -142,6 +166,30 @@ pub(crate) trait Kernel {
     /// Does the work. Implementations are `#[inline(always)]`, and so is all that they call:
     /// only then is it compiled with the instructions.
     fn run<W: Word>(self, proof: W::Proof);
+}
+
+/// What can be compiled for every instruction set, on 32-bit integers.
+pub(crate) trait LaneKernel {
+    /// As [`Kernel::run`].
+    fn run<L: Lane>(self, proof: L::Proof);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2_lanes<K: LaneKernel>(kernel: K, proof: Avx2) {
+    kernel.run::<Avx2Lane>(proof);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn avx512_lanes<K: LaneKernel>(kernel: K, proof: Avx512) {
+    kernel.run::<Avx512Lane>(proof);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn vnni_lanes<K: LaneKernel>(kernel: K, proof: Vnni) {
+    kernel.run::<VnniLane>(proof);
 }
 
 #[cfg(target_arch = "x86_64")]

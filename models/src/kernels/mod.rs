@@ -16,8 +16,12 @@ mod avx512;
 pub(crate) mod dense;
 pub(crate) mod interleaved;
 pub mod isa;
+pub(crate) mod lane;
+#[cfg(target_arch = "x86_64")]
+mod lane_x86;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod network;
 mod portable;
 pub(crate) mod sliced;
 pub(crate) mod turn;

@@ -266,17 +266,25 @@ impl StreamDecoder {
     /// If the last step did not come to a block.
     #[must_use]
     pub fn block(&self) -> EncodedBlock<'_> {
+        self.held_block().expect("the last step was not a block")
+    }
+
+    /// The block that the last step came to, if it was one.
+    #[must_use]
+    pub fn held_block(&self) -> Option<EncodedBlock<'_>> {
         let section = &self.bytes()[..self.held];
+        if !section.starts_with(&SectionKind::Block.tag()) {
+            return None;
+        }
         let meta_len = read_u32(section, 4) as usize;
         let body_begin = SECTION_HEAD_BYTES + meta_len + CHECKSUM_BYTES;
-        assert_eq!(&section[..4], &SectionKind::Block.tag(), "the last step was not a block");
-        EncodedBlock {
+        Some(EncodedBlock {
             meta: self.block_meta(),
             offset: self.offset,
             meta_bytes: &section[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + meta_len],
             body: &section[body_begin..],
             body_offset: self.offset + body_begin as u64,
-        }
+        })
     }
 
     fn missing(&self, needed: usize) -> Option<Step> {

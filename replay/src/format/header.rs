@@ -7,6 +7,7 @@
 use rkyv::rancor::BoxedError;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::FormatError;
 use crate::event::{Collection, Column, ColumnSet};
@@ -224,6 +225,23 @@ impl StreamIndex {
     #[must_use]
     pub fn block_at_orbit(&self, orbit: u32) -> usize {
         self.blocks.partition_point(|block| block.last_orbit < orbit)
+    }
+}
+
+/// Makes the digest of a stream: [`StreamIndex::digest`].
+#[derive(Default)]
+pub struct StreamDigest(Xxh3);
+
+impl StreamDigest {
+    /// Goes on by the meta part of the next block.
+    pub fn add(&mut self, meta_bytes: &[u8]) {
+        self.0.update(meta_bytes);
+    }
+
+    /// The digest of the blocks so far.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.digest()
     }
 }
 

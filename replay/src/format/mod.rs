@@ -23,7 +23,7 @@ pub use block::{BlockMeta, GroupEntry};
 pub use decoder::{EncodedBlock, Pending, Step, StreamDecoder};
 pub use header::{
     ColumnRecord, IndexEntry, LineRecord, Provenance, SampleKind, SchemeRecord, SourceRecord,
-    StreamHeader, StreamIndex,
+    StreamDigest, StreamHeader, StreamIndex,
 };
 pub use writer::{StreamWriter, WriteError, WriteSummary, temporary_name};
 

@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BlockEncoder, Compression};
 use super::{
-    BLOCK_CROSSINGS_MAX, FORMAT_VERSION, FormatError, IndexEntry, MAGIC, SectionKind, StreamHeader,
-    StreamIndex,
+    BLOCK_CROSSINGS_MAX, FORMAT_VERSION, FormatError, IndexEntry, MAGIC, SectionKind, StreamDigest,
+    StreamHeader, StreamIndex,
 };
 use crate::event::{Block, BlockError, Collection, Column, ColumnSet};
 use crate::lhc::lumi_section_of_orbit;
@@ -62,7 +62,7 @@ pub struct StreamWriter {
     meta: Vec<u8>,
     body: Vec<u8>,
     index: StreamIndex,
-    digest: Xxh3,
+    digest: StreamDigest,
     group_bytes: [u64; crate::event::Group::ALL.len()],
 }
 
@@ -91,7 +91,7 @@ impl StreamWriter {
             meta: Vec::new(),
             body: Vec::new(),
             index: StreamIndex::default(),
-            digest: Xxh3::new(),
+            digest: StreamDigest::default(),
             group_bytes: [0; crate::event::Group::ALL.len()],
         };
         let mut preamble = MAGIC.to_vec();
@@ -171,7 +171,7 @@ impl StreamWriter {
         for collection in Collection::OBJECTS {
             self.index.n_objects[collection as usize] += block.n_entries(collection) as u64;
         }
-        self.digest.update(meta);
+        self.digest.add(meta);
         for entry in meta[super::block::META_BYTES..].chunks_exact(super::block::ENTRY_BYTES) {
             let entry: super::block::GroupEntry = bytemuck::pod_read_unaligned(entry);
             self.group_bytes[usize::from(entry.group)] += u64::from(entry.bytes);
@@ -187,7 +187,7 @@ impl StreamWriter {
     /// Never: a writer is finished once, since that consumes it.
     pub fn finish(mut self) -> Result<WriteSummary, WriteError> {
         let index_at = self.offset;
-        self.index.digest = self.digest.digest();
+        self.index.digest = self.digest.value();
         let index = self.index.to_archive();
         self.put_section(SectionKind::Index, &index, &[])?;
         self.put_section(SectionKind::End, &index_at.to_le_bytes(), &[])?;

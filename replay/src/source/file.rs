@@ -12,7 +12,8 @@ use super::{Delivery, Source, SourceError};
 use crate::event::{Block, ColumnSet};
 use crate::format::decoder::index_offset;
 use crate::format::{
-    BlockDecoder, END_BYTES, FormatError, Pending, Step, StreamDecoder, StreamHeader, StreamIndex,
+    BlockDecoder, END_BYTES, EncodedBlock, FormatError, Pending, Step, StreamDecoder, StreamHeader,
+    StreamIndex,
 };
 
 /// Most bytes that one read asks for beyond what is needed.
@@ -27,6 +28,8 @@ pub struct StreamInfo {
     pub columns: ColumnSet,
     /// Its index, if it has one.
     pub index: Option<StreamIndex>,
+    /// Where the index stands, if there is one.
+    pub index_offset: Option<u64>,
     /// Why there is no index.
     pub index_problem: Option<FormatError>,
     /// Its length.
@@ -41,8 +44,6 @@ pub struct FileSource {
     blocks: BlockDecoder,
     info: StreamInfo,
     first_block_offset: u64,
-    /// Where the index stands, if there is one.
-    index_offset: Option<u64>,
     /// Number of the next block.
     next: usize,
     ended: bool,
@@ -72,9 +73,15 @@ impl FileSource {
             file,
             decoder,
             blocks: BlockDecoder::new().map_err(io)?,
-            info: StreamInfo { header: *header, columns, index, index_problem, bytes },
+            info: StreamInfo {
+                header: *header,
+                columns,
+                index,
+                index_offset,
+                index_problem,
+                bytes,
+            },
             first_block_offset,
-            index_offset,
             next: 0,
             ended: false,
         };
@@ -92,6 +99,13 @@ impl FileSource {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The block that the last delivery was made of, as it stands in the file; none if that was no
+    /// block or its head is damaged.
+    #[must_use]
+    pub fn encoded_block(&self) -> Option<EncodedBlock<'_>> {
+        self.decoder.held_block()
     }
 
     /// Goes to the block that holds `orbit`, or the first one after it. Needs the index.
@@ -174,7 +188,7 @@ impl Source for FileSource {
         block: &mut Block,
     ) -> Result<Delivery, SourceError> {
         // The index has been read: reading it again would allocate, at the end of every repeat.
-        self.ended |= self.index_offset == Some(self.decoder.next_offset());
+        self.ended |= self.info.index_offset == Some(self.decoder.next_offset());
         if self.ended {
             return Ok(Delivery::End);
         }

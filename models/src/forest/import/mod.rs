@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 
 use super::score::{MAX_FRACTION_BITS, Metric};
 use super::{AxisSplit, Forest, ForestParts, SplitRange, Splits};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, legible};
 use crate::features::MAX_FEATURES;
 
 /// Fewest fractional bits that are chosen without being asked for: a leaf is then off by 8e-6 at
@@ -40,16 +40,12 @@ const LARGEST_SUM: f64 = (i32::MAX - 1) as f64;
 /// Characters of a document that an error repeats.
 const MAX_SHOWN: usize = 200;
 
-/// What a document says, fit for a terminal: no control characters, not without end.
-fn legible(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars().take(MAX_SHOWN) {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+/// What a document says, fit for an error: no control characters, not without end.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => legible(&text[..end]) + "...",
+        None => legible(text),
     }
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        shown += "...";
-    }
-    shown
 }
 
 /// A forest that was taken over, and what its file says about it.
@@ -119,8 +115,8 @@ impl Reporter {
         found: impl ToString,
         hint: &'static str,
     ) -> Error {
-        let (place, expected) = (legible(place), expected.to_owned());
-        let found = legible(&found.to_string());
+        let (place, expected) = (shown(place), expected.to_owned());
+        let found = shown(&found.to_string());
         Error::Import { library: self.library, place, expected, found, hint }
     }
 

@@ -1,0 +1,245 @@
+//! From floating point to integers.
+//!
+//! All scales are powers of two. Hidden values get the scale at which the largest of the calibration
+//! rows is still below 256; the weights of each output get the one at which the largest is still
+//! within seven bits. What a sum of products is worth follows from both, and its shift from what the
+//! value after it is worth. Biases and half a unit for rounding are added at full precision.
+
+use super::float::{CODES_PER_UNIT, DenseLayer, FloatNet};
+use super::integer::{
+    IntegerLayer, IntegerNet, IntegerParts, MAX_BIAS, MAX_DISTANCE, MAX_SHIFT, MAX_TARGET_BITS,
+    MAX_WEIGHT,
+};
+use crate::error::{Error, Result};
+
+/// Bits of a code: 2^7 codes are 1.0.
+const CODE_BITS: i32 = 7;
+const _: () = assert!(CODES_PER_UNIT as i32 == 1 << CODE_BITS);
+/// Share of the calibration rows whose hidden values may be clipped, for each value.
+const CLIPPED: f64 = 1e-4;
+/// Scales that are looked at: beyond, a network is not what it should be.
+const MAX_BITS: i32 = 30;
+
+/// The integer network nearest to one in floating point.
+///
+/// `rows` are background rows, row-major, from which the scales of hidden values are taken.
+///
+/// # Errors
+/// If there are no rows, or weights or biases are too large for the integer path.
+///
+/// # Panics
+/// If `rows` is not a number of whole rows.
+pub fn quantise(net: &FloatNet, rows: &[i16]) -> Result<IntegerNet> {
+    let parts = net.parts();
+    let n_features = parts.inputs.len();
+    assert!(rows.len().is_multiple_of(n_features), "whole rows");
+    if rows.is_empty() {
+        let expected = "background rows to calibrate on".to_owned();
+        return Err(Error::network("calibration", expected, "none".to_owned()));
+    }
+    let largest = largest_values(net, rows);
+    let last = parts.layers.len() - 1;
+    let mut bits = CODE_BITS;
+    let mut layers = Vec::with_capacity(parts.layers.len());
+    let mut target_bits = 0;
+    for (k, layer) in parts.layers.iter().enumerate() {
+        let weight_bits = weight_bits(layer);
+        // A sum cannot be finer than its products.
+        let finest = bits + weight_bits.iter().copied().min().unwrap_or(0);
+        let wanted = if k < last {
+            bits_within(largest[k], 255.0)
+        } else if parts.targets.is_empty() {
+            bits_within(largest[k], MAX_DISTANCE as f32)
+        } else {
+            CODE_BITS + i32::from(MAX_TARGET_BITS) - 1
+        };
+        let out_bits = wanted.min(finest);
+        if k == last && !parts.targets.is_empty() {
+            target_bits = u8::try_from(out_bits - CODE_BITS).map_err(|_| too_large(layer))?;
+        }
+        layers.push(quantise_layer(layer, bits, &weight_bits, out_bits)?);
+        bits = out_bits;
+    }
+    let score_bits = i8::try_from(2 * bits).map_err(|_| too_large(&parts.layers[last]))?;
+    IntegerNet::new(IntegerParts {
+        inputs: parts.inputs.clone(),
+        layers,
+        targets: parts.targets.clone(),
+        target_bits,
+        score_bits,
+    })
+}
+
+fn too_large(layer: &DenseLayer) -> Error {
+    let largest = layer.weights.iter().map(|w| w.abs()).fold(0.0, f32::max);
+    let expected = "weights and biases small enough for the integer path".to_owned();
+    let found = format!("weights up to {largest} (hint: train with weight decay)");
+    Error::network("quantisation", expected, found)
+}
+
+/// For each layer, the value that all but a few of its outputs stay below.
+fn largest_values(net: &FloatNet, rows: &[i16]) -> Vec<f32> {
+    let n_layers = net.parts().layers.len();
+    let n_features = net.parts().inputs.len();
+    let mut values: Vec<Vec<f32>> = vec![Vec::new(); n_layers];
+    for row in rows.chunks_exact(n_features) {
+        for (values, outputs) in values.iter_mut().zip(net.values(row)) {
+            values.extend(outputs.iter().map(|y| y.abs()));
+        }
+    }
+    let quantile = |mut values: Vec<f32>| {
+        values.sort_unstable_by(f32::total_cmp);
+        let beyond = (values.len() as f64 * CLIPPED) as usize;
+        values[values.len() - 1 - beyond]
+    };
+    values.into_iter().map(quantile).collect()
+}
+
+/// Most fractional bits with which `value` does not exceed `limit`.
+fn bits_within(value: f32, limit: f32) -> i32 {
+    if value <= 0.0 { CODE_BITS } else { ((limit / value).log2().floor() as i32).min(MAX_BITS) }
+}
+
+/// Fractional bits of the weights of each output.
+fn weight_bits(layer: &DenseLayer) -> Vec<i32> {
+    let rows = layer.weights.chunks_exact(layer.n_inputs as usize);
+    let largest = rows.map(|weights| weights.iter().map(|w| w.abs()).fold(0.0, f32::max));
+    // Rounding may take a weight to the limit, not beyond.
+    largest.map(|largest| bits_within(largest, f32::from(MAX_WEIGHT) + 0.499)).collect()
+}
+
+fn quantise_layer(
+    layer: &DenseLayer,
+    in_bits: i32,
+    weight_bits: &[i32],
+    out_bits: i32,
+) -> Result<IntegerLayer> {
+    let mut integer = IntegerLayer { n_inputs: layer.n_inputs, ..IntegerLayer::default() };
+    let rows = layer.weights.chunks_exact(layer.n_inputs as usize);
+    for ((weights, &bias), &own_bits) in rows.zip(&layer.biases).zip(weight_bits) {
+        // Coarser weights where the shift would leave the integer.
+        let own_bits = own_bits.min(out_bits - in_bits + i32::from(MAX_SHIFT) - 1);
+        let scale = 2_f64.powi(own_bits);
+        integer.weights.extend(weights.iter().map(|&w| (f64::from(w) * scale).round() as i8));
+        let shift = in_bits + own_bits - out_bits;
+        let half = if shift > 0 { 1_i64 << (shift - 1) } else { 0 };
+        let bias = (f64::from(bias) * 2_f64.powi(in_bits + own_bits)).round() as i64 + half;
+        if bias.abs() > MAX_BIAS.into() {
+            return Err(too_large(layer));
+        }
+        integer.biases.push(bias as i32);
+        integer.shifts.push(u8::try_from(shift).map_err(|_| too_large(layer))?);
+    }
+    Ok(integer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::autoencoder::float::{FloatParts, InputScale};
+    use crate::testing::Random;
+
+    /// Weights of about the size that training leaves: outputs as large as inputs.
+    fn random_net(random: &mut Random, widths: &[usize], targets: Vec<u16>) -> FloatNet {
+        let layer = |pair: &[usize], random: &mut Random| {
+            let scale = 2.0 / (pair[0] as f32).sqrt();
+            let mut number = || random.within(-1000, 1000) as f32 / 1000.0;
+            DenseLayer {
+                n_inputs: pair[0] as u32,
+                weights: (0..pair[0] * pair[1]).map(|_| number() * scale).collect(),
+                biases: (0..pair[1]).map(|_| number() * 0.2).collect(),
+            }
+        };
+        FloatNet::new(FloatParts {
+            inputs: vec![InputScale { offset: 0, shift: 0 }; widths[0]],
+            layers: widths.windows(2).map(|pair| layer(pair, random)).collect(),
+            cap: f32::INFINITY,
+            targets,
+        })
+        .unwrap()
+    }
+
+    fn random_rows(random: &mut Random, n: usize) -> Vec<i16> {
+        (0..n).map(|_| random.below(256) as i16).collect()
+    }
+
+    /// Correlation of scores over fresh rows.
+    fn correlation(net: &FloatNet, integer: &IntegerNet, rows: &[i16]) -> f64 {
+        let n_features = net.parts().inputs.len();
+        let display = 2_f64.powi(-i32::from(integer.parts().score_bits));
+        let pairs: Vec<(f64, f64)> = rows
+            .chunks_exact(n_features)
+            .map(|row| (net.score(row).into(), f64::from(integer.score(row)) * display))
+            .collect();
+        let n = pairs.len() as f64;
+        let mean = |f: fn(&(f64, f64)) -> f64| pairs.iter().map(f).sum::<f64>() / n;
+        let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+        let covariance: f64 = pairs.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+        let variance = |f: fn(&(f64, f64)) -> f64, mean: f64| -> f64 {
+            pairs.iter().map(|p| (f(p) - mean).powi(2)).sum()
+        };
+        covariance / (variance(|p| p.0, x) * variance(|p| p.1, y)).sqrt()
+    }
+
+    #[test]
+    fn integer_scores_follow_those_in_floating_point() {
+        let mut random = Random(21);
+        for (widths, targets) in
+            [(vec![57, 32, 16, 8], vec![]), (vec![19, 16, 4, 16, 19], (0..19).collect())]
+        {
+            for _ in 0..5 {
+                let net = random_net(&mut random, &widths, targets.clone());
+                let calibration = random_rows(&mut random, 500 * widths[0]);
+                let integer = quantise(&net, &calibration).unwrap();
+                let fresh = random_rows(&mut random, 500 * widths[0]);
+                let r = correlation(&net, &integer, &fresh);
+                // Each weight is off by up to 1/126 of the largest and each hidden code by half a unit
+                // of the 100 or so that are in use: a per cent or two of noise in outputs whose
+                // squares differ by a tenth to a third between rows of noise.
+                assert!(r > 0.97, "correlation {r}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_of_round_numbers_loses_nothing() {
+        let parts = FloatParts {
+            inputs: vec![InputScale::default(); 2],
+            layers: vec![
+                DenseLayer {
+                    n_inputs: 2,
+                    weights: vec![1.0, 0.5, 0.0, 1.0],
+                    biases: vec![0.0, 0.0],
+                },
+                DenseLayer { n_inputs: 2, weights: vec![0.5, 0.5], biases: vec![0.25] },
+            ],
+            cap: f32::INFINITY,
+            targets: vec![0],
+        };
+        let net = FloatNet::new(parts).unwrap();
+        let rows = [200, 100, 0, 0, 40, 16];
+        let integer = quantise(&net, &rows).unwrap();
+        let display = 2_f32.powi(-i32::from(integer.parts().score_bits));
+        for row in rows.chunks_exact(2) {
+            let score = integer.score(row) as f32 * display;
+            assert!((score - net.score(row)).abs() < 1e-6, "{row:?}: {score}");
+        }
+    }
+
+    #[test]
+    fn what_the_integer_path_cannot_hold_is_refused() {
+        let mut random = Random(22);
+        let net = random_net(&mut random, &[4, 4, 4], (0..4).collect());
+        let rows = random_rows(&mut random, 40);
+        let refused = |change: &dyn Fn(&mut FloatParts)| {
+            let mut parts = net.parts().clone();
+            change(&mut parts);
+            quantise(&FloatNet::new(parts).unwrap(), &rows).unwrap_err().to_string()
+        };
+        let error = refused(&|p| p.layers[1].weights.iter_mut().for_each(|w| *w *= 1e6));
+        assert!(error.contains("weight decay"), "{error}");
+        let error = refused(&|p| p.layers[1].biases[0] = 1e9);
+        assert!(error.contains("weight decay"), "{error}");
+        assert!(quantise(&net, &[]).unwrap_err().to_string().contains("calibrate"));
+    }
+}
