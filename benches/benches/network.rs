@@ -24,7 +24,8 @@ fn net(widths: &[usize], n_used: usize, n_targets: usize) -> IntegerNet {
     let mut layers = Vec::new();
     for pair in widths.windows(2) {
         let (n_inputs, n_outputs) = (pair[0], pair[1]);
-        let is_used = |input: usize| !layers.is_empty() || input.is_multiple_of(3) || n_used == n_inputs;
+        let is_used =
+            |input: usize| !layers.is_empty() || input.is_multiple_of(3) || n_used == n_inputs;
         let weights = (0..n_inputs * n_outputs)
             .map(|k| if is_used(k % n_inputs) { number(127) as i8 - 63 } else { 0 })
             .collect();

@@ -137,15 +137,20 @@ impl Network {
     }
 
     /// Weights before training: normal with the variance 2 / inputs, which keeps the scale of what
-    /// passes rectifiers; biases 0. The linear layer of log-variances starts at 0, variance 1.
+    /// passes rectifiers; biases 0. The linear layer of log-variances starts at 0, variance 1, and
+    /// so do the weights of features that are not reconstructed: they have to earn their influence,
+    /// or angles, whose codes are large and say little, would drown the momenta.
     /// **Source**: He et al., ICCV 2015.
     pub(super) fn initial(&self, rng: &mut SeededRng) -> Vec<f32> {
         let mut parameters = vec![0.0; self.n_parameters()];
-        for layer in self.layers() {
+        for (k, layer) in self.layers().enumerate() {
+            let is_heard = |input: usize| k > 0 || self.targets.contains(&input);
+            let n_heard = (0..layer.n_inputs).filter(|&input| is_heard(input)).count();
             let is_variance = Some(layer) == self.log_variance;
-            let width = if is_variance { 0.0 } else { (2.0 / layer.n_inputs as f32).sqrt() };
-            for weight in &mut parameters[layer.weights()] {
-                *weight = width * standard_normal(rng);
+            let width = if is_variance { 0.0 } else { (2.0 / n_heard as f32).sqrt() };
+            let weights = parameters[layer.weights()].chunks_exact_mut(layer.n_outputs);
+            for (_, weights) in weights.enumerate().filter(|&(input, _)| is_heard(input)) {
+                weights.iter_mut().for_each(|weight| *weight = width * standard_normal(rng));
             }
         }
         parameters
@@ -345,6 +350,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn features_that_are_not_reconstructed_start_without_influence() {
+        let [variational, ..] = configs();
+        let network = Network::new(&variational, 6);
+        let parameters = network.initial(&mut SeededRng::of_tree(6, 0));
+        let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+        let scores = |rows: [[i16; 6]; 2]| rows.map(|row| net.score(&row).to_bits());
+        let [a, b] = scores([[9, 1, 80, 2, 30, 3], [9, 200, 80, 0, 30, 70]]);
+        assert_eq!(a, b);
+        let [a, b] = scores([[9, 1, 80, 2, 30, 3], [9, 1, 90, 2, 30, 3]]);
+        assert_ne!(a, b);
     }
 
     #[test]

@@ -250,6 +250,22 @@ impl CodeRows {
         &self.scales
     }
 
+    /// At most `n` rows, evenly from the first `of`, as values that have the codes of the stream:
+    /// what a network sees of them is the same. **Shape**: `(rows, n_features)`, row-major.
+    #[must_use]
+    pub fn some_rows(&self, n: usize, of: u64) -> Vec<i16> {
+        let width = self.spec.len();
+        let of = (of as usize).min(self.codes.len() / width);
+        let every = of.div_ceil(n.max(1)).max(1);
+        let rows = self.codes.chunks_exact(width).take(of).step_by(every);
+        let value = |(&code, scale): (&u8, &InputScale)| {
+            let (code, shift) = (i32::from(code), scale.shift);
+            let above = if shift < 0 { code >> -shift } else { code << shift };
+            (i32::from(scale.offset) + above).clamp(i16::MIN.into(), i16::MAX.into()) as i16
+        };
+        rows.flat_map(|row| row.iter().zip(&self.scales).map(value)).collect()
+    }
+
     /// Width of a row.
     pub(super) fn n_features(&self) -> usize {
         self.spec.len()
@@ -370,6 +386,13 @@ mod tests {
         rows.set_len(1);
         let codes: Vec<u8> = (0..57).map(|f| scales[f].code(rows.column(f)[0])).collect();
         assert_eq!(whole.codes().unwrap()[901 * 57..][..57], codes);
+        let some = whole.some_rows(100, 1000);
+        assert_eq!(some.len(), 100 * 57);
+        for (k, row) in some.chunks(57).enumerate() {
+            let codes: Vec<u8> = row.iter().zip(&scales).map(|(&x, scale)| scale.code(x)).collect();
+            assert_eq!(whole.codes().unwrap()[10 * k * 57..][..57], codes);
+        }
+        assert!(whole.some_rows(0, 0).is_empty());
         let mut short = CodeRows::new(&spec, scales, 1501).unwrap();
         short.collect(&block).unwrap();
         assert!(matches!(short.codes(), Err(Error::RowCount { expected: 1501, found: 1500 })));
