@@ -133,6 +133,36 @@ pub enum Error {
         /// What to do.
         hint: &'static str,
     },
+    /// Training lost its way.
+    #[error(
+        "epoch {epoch}, step {step}: expected a finite loss, found {loss}\n\
+         hint: a lower learning rate, a longer warm-up, or the Huber loss"
+    )]
+    Diverged {
+        /// Counted from 1.
+        epoch: u32,
+        /// Of the epoch, counted from 1.
+        step: u32,
+        /// What was found.
+        loss: f64,
+    },
+    /// A training cannot go on from this file.
+    #[error(
+        "checkpoint `{path}`: {what}: expected {expected}, found {found}\nhint: {hint}",
+        path = path.display()
+    )]
+    Checkpoint {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Another library that trains forests failed.
     #[error("extended-isolation-forest, while {action}: {problem}")]
     Crate {

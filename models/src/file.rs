@@ -301,16 +301,7 @@ impl Model {
     /// # Errors
     /// If the folder cannot be written to. Nothing is left behind.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let temporary = temporary_name(path)?;
-        let written = write_and_sync(&temporary, &self.to_bytes())
-            .and_then(|()| std::fs::rename(&temporary, path))
-            .and_then(|()| sync_folder(path));
-        if written.is_err() {
-            // The error that is returned says more than a second one about the left-over.
-            let _ = std::fs::remove_file(&temporary);
-        }
-        written.map_err(io_error(path, "writing the model"))
+        write_whole(path.as_ref(), &self.to_bytes(), "writing the model")
     }
 }
 
@@ -332,10 +323,22 @@ impl Content {
     }
 }
 
-fn temporary_name(path: &Path) -> Result<PathBuf> {
+/// Writes a file under a temporary name and renames it: whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], action: &'static str) -> Result<()> {
+    let temporary = temporary_name(path).map_err(io_error(path, action))?;
+    let written = write_and_sync(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| sync_folder(path));
+    if written.is_err() {
+        // The error that is returned says more than a second one about the left-over.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(io_error(path, action))
+}
+
+fn temporary_name(path: &Path) -> std::io::Result<PathBuf> {
     let Some(name) = path.file_name() else {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file name");
-        return Err(io_error(path, "writing the model")(source));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a file name"));
     };
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
@@ -355,7 +358,7 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn io_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { path, action, source }
 }

@@ -18,6 +18,8 @@ pub mod float;
 pub mod integer;
 pub mod quantise;
 pub mod scorer;
+#[cfg(feature = "train")]
+pub mod train;
 
 use crate::error::{Error, Result};
 use float::FloatNet;

@@ -36,7 +36,7 @@ mod interleaved;
 mod leaf;
 pub mod plan;
 #[cfg(feature = "train")]
-mod rng;
+pub(crate) mod rng;
 #[cfg(feature = "train")]
 mod sample;
 pub mod score;

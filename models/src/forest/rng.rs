@@ -12,7 +12,7 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 /// The random stream of one tree.
 #[derive(Clone, Debug)]
-pub(super) struct TreeRng(Xoshiro256PlusPlus);
+pub(crate) struct TreeRng(Xoshiro256PlusPlus);
 
 /// The output function of SplitMix64. **Source**: Steele, Lea, Flood, OOPSLA 2014.
 fn mix(mut z: u64) -> u64 {
@@ -23,7 +23,7 @@ fn mix(mut z: u64) -> u64 {
 
 impl TreeRng {
     /// The stream of the tree with this number.
-    pub(super) fn of_tree(rng_seed: u64, tree: u64) -> TreeRng {
+    pub(crate) fn of_tree(rng_seed: u64, tree: u64) -> TreeRng {
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let start = mix(mix(rng_seed.wrapping_add(STEP)) ^ mix(tree.wrapping_mul(STEP) ^ STEP));
         let mut seed = [0; 32];
@@ -35,7 +35,7 @@ impl TreeRng {
 
     /// Uniform in 0..`n`, without bias: multiply and reject.
     /// **Source**: Lemire, "Fast random integer generation in an interval", 2019, algorithm 5.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         debug_assert!(n > 0, "there is no number below zero");
         let mut product = u128::from(self.0.next_u64()) * u128::from(n);
         if (product as u64) < n {
@@ -48,14 +48,14 @@ impl TreeRng {
     }
 
     /// Uniform in `min`..=`max`.
-    pub(super) fn within(&mut self, min: i16, max: i16) -> i16 {
+    pub(crate) fn within(&mut self, min: i16, max: i16) -> i16 {
         let span = (i32::from(max) - i32::from(min)) as u64 + 1;
         (i32::from(min) + self.below(span) as i32) as i16
     }
 
     /// Approximately normal, mean 0, standard deviation 65 536: the sum of twelve uniform
     /// 16-bit numbers less its mean. Tails end at six standard deviations.
-    pub(super) fn normal(&mut self) -> i64 {
+    pub(crate) fn normal(&mut self) -> i64 {
         let mut sum = 0;
         for _ in 0..3 {
             let word = self.0.next_u64();
@@ -66,7 +66,7 @@ impl TreeRng {
 
     /// `k` different numbers below `n`, ascending; every set is as likely as any other.
     /// **Source**: R. Floyd in Bentley, "Programming pearls", CACM 30 (1987) 754.
-    pub(super) fn sample(&mut self, n: u64, k: u64) -> Vec<u64> {
+    pub(crate) fn sample(&mut self, n: u64, k: u64) -> Vec<u64> {
         let mut chosen = HashSet::with_capacity(k as usize);
         for last in n - k..n {
             let candidate = self.below(last + 1);

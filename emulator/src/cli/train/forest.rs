@@ -1,34 +1,20 @@
-//! `scout40 train`: grows a forest from a stream.
+//! `scout40 train forest`: grows a forest from a stream.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use scout40_models::file::{Provenance, TrainingInput};
 use scout40_models::forest::eif::EifSample;
 use scout40_models::forest::score::Metric;
 use scout40_models::forest::train::{ForestConfig, ForestSample};
 use scout40_models::forest::variant::{Gain, SplitRule, UNLIMITED_DEPTH, Variant};
 use scout40_models::{FeatureSpec, Forest, Model};
-use scout40_replay::event::Block;
-use scout40_replay::source::{Delivery, FileSource, Source};
 
-use super::output::{grouped, print, progress_bar, refuse_overwrite};
-use super::parse;
+use super::{RowsArgs, TrainingStream};
+use crate::cli::inspect::model_text;
+use crate::cli::output::{grouped, print, progress_bar, refuse_overwrite};
 use crate::config::UsageError;
-
-/// Trains a model on a background stream.
-#[derive(Args, Debug)]
-pub struct TrainArgs {
-    #[command(subcommand)]
-    kind: Kind,
-}
-
-#[derive(Subcommand, Debug)]
-enum Kind {
-    Forest(ForestArgs),
-}
 
 /// Grows an isolation forest.
 ///
@@ -51,10 +37,9 @@ Settings of the variants, each of which its option overrides:
   fcf          200   256  unlimited          1  depth           pooled-gain, 1 try
   rrcf         100   256  unlimited          0  depth           by-range
   pidforest     10   100  10                 0  boxed_density2  histogram, 3 ranges within 10 %")]
-struct ForestArgs {
-    /// Background stream to train on
-    #[arg(long, value_name = "S.s40")]
-    input: PathBuf,
+pub struct ForestArgs {
+    #[command(flatten)]
+    rows: RowsArgs,
     /// The model file to write
     #[arg(short, long, value_name = "M.model")]
     output: PathBuf,
@@ -96,12 +81,6 @@ struct ForestArgs {
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Feature layout: `l1-57`, `axol1tl`, `thesis-99`, or features such as `met.pt, jet[0..4].pt`
-    #[arg(long, default_value = "l1-57", value_name = "SPEC")]
-    features: String,
-    /// Rows of the stream to train on, such as `0..800000`; default: all
-    #[arg(long, value_parser = parse::rows)]
-    rows: Option<Range<u64>>,
     /// Fractional bits of the score; default: 4 for depth, 24 or what fits for boxed_ratio, else 10
     #[arg(long)]
     fraction_bits: Option<u32>,
@@ -225,100 +204,31 @@ enum Trainer {
     EifCrate,
 }
 
-pub fn run(args: TrainArgs) -> Result<()> {
-    let Kind::Forest(args) = args.kind;
+pub fn run(args: &ForestArgs) -> Result<()> {
     refuse_overwrite(&args.output, args.force)?;
     if let Some(threads) = args.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().context("while starting threads")?;
     }
-    let spec = FeatureSpec::parse(&args.features).map_err(|e| UsageError(e.to_string()))?;
-    let mut source = FileSource::open(&args.input)?;
-    spec.check(source.columns())
-        .with_context(|| format!("`{}` cannot be trained on", args.input.display()))?;
-    let index = source.info().index.clone().with_context(|| {
-        format!(
-            "`{}` has lost its index, so its number of rows is not known\n\
-             hint: convert it again",
-            args.input.display()
-        )
-    })?;
-    let rows = training_rows(&args, index.n_crossings)?;
-    let config = config(&args)?;
-    let n_rows = rows.end - rows.start;
+    let mut stream = TrainingStream::open(&args.rows)?;
+    let config = config(args)?;
+    let spec = stream.spec.clone();
     let forest = match args.trainer {
         Trainer::Scout40 => {
-            let mut sample = ForestSample::draw(&config, &spec, n_rows)?;
-            feed(&mut source, &spec, &rows, &mut |block| Ok(sample.collect(block)?))?;
+            let mut sample = ForestSample::draw(&config, &spec, stream.n_rows())?;
+            stream.feed("reading", &mut |block| Ok(sample.collect(block)?))?;
             let bar = progress_bar(config.n_trees as u64, "growing trees");
             let forest = sample.grow(&|| bar.inc(1))?;
             bar.finish_and_clear();
             forest
         }
         Trainer::EifCrate => {
-            let mut sample = EifSample::draw(&config, &spec, n_rows)?;
-            feed(&mut source, &spec, &rows, &mut |block| Ok(sample.collect(block)?))?;
+            let mut sample = EifSample::draw(&config, &spec, stream.n_rows())?;
+            stream.feed("reading", &mut |block| Ok(sample.collect(block)?))?;
             sample.grow()?
         }
     };
-    let input = TrainingInput {
-        name: source.header().sample.clone(),
-        digest: index.digest,
-        first_row: rows.start,
-        n_rows,
-    };
-    write(&args, &config, spec, forest, input)
-}
-
-/// The rows that were asked for; an open end is that of the stream.
-fn training_rows(args: &ForestArgs, n_rows: u64) -> Result<Range<u64>> {
-    let Range { start, end } = args.rows.clone().unwrap_or(0..n_rows);
-    let end = if end == u64::MAX { n_rows } else { end };
-    // An empty stream is the trainer's business: it says how many rows it needs.
-    if end > n_rows || (start >= n_rows && n_rows > 0) {
-        bail!(
-            "rows {start}..{end} asked for, but `{}` holds rows 0..{n_rows}\n\
-             hint: choose a range within them",
-            args.input.display()
-        );
-    }
-    Ok(start.min(n_rows)..end)
-}
-
-/// Hands the rows `rows` of the stream to `each`, block by block.
-fn feed(
-    source: &mut FileSource,
-    spec: &FeatureSpec,
-    rows: &Range<u64>,
-    each: &mut dyn FnMut(&Block) -> Result<()>,
-) -> Result<()> {
-    let bar = progress_bar(rows.end - rows.start, "reading");
-    let mut block = Block::default();
-    let mut part = Block::default();
-    let mut first = 0;
-    while first < rows.end {
-        match source.next_block(spec.columns(), &mut block)? {
-            Delivery::Block => {}
-            Delivery::End => break,
-            trouble => bail!(
-                "`{}` is damaged: {trouble}\nhint: `scout40 verify` tells how much of it",
-                source.path().display()
-            ),
-        }
-        let end = first + block.len() as u64;
-        if rows.contains(&first) && rows.end >= end {
-            each(&block)?;
-        } else if first < rows.end && end > rows.start {
-            part.reset(block.run, block.columns());
-            let wanted = rows.start.max(first)..rows.end.min(end);
-            wanted.for_each(|row| part.push_event(&block, (row - first) as usize));
-            each(&part)?;
-        }
-        first = end;
-        bar.set_position(end.saturating_sub(rows.start));
-    }
-    bar.finish_and_clear();
-    Ok(())
+    write(args, &config, spec, forest, stream.input())
 }
 
 /// The settings as they are recorded: those that the kind of split has.
@@ -375,6 +285,6 @@ fn write(
     let model = Model::new(spec, forest, provenance)?;
     model.write(&args.output)?;
     let mut text = format!("{}: trained on {} rows\n", args.output.display(), grouped(n_rows));
-    text += &super::inspect::model_text(&model);
+    text += &model_text(&model);
     print(&text)
 }

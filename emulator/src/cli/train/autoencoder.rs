@@ -1,0 +1,447 @@
+//! `scout40 train autoencoder`: trains a small neural network on a stream.
+//!
+//! The stream is read twice, for the scales of the inputs and for the rows. Beside the model come
+//! its loss curve and, until the training has ended, a checkpoint to resume from.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use scout40_models::autoencoder::quantise::quantise;
+use scout40_models::autoencoder::train::{
+    Architecture, AutoencoderConfig, Calibration, CodeRows, Ending, EpochRecord, Loss, Observer,
+    Schedule, Trainer, n_training_rows,
+};
+use scout40_models::file::Provenance;
+use scout40_models::{Autoencoder, FeatureSpec, Model};
+
+use super::{RowsArgs, TrainingStream};
+use crate::cli::inspect::model_text;
+use crate::cli::output::{grouped, print, progress_bar, refuse_overwrite};
+use crate::clock::Clock;
+use crate::config::UsageError;
+
+/// Most rows that the scales of the integer network are taken from.
+const QUANTISATION_ROWS: usize = 50_000;
+
+/// Trains an autoencoder.
+///
+/// The same rows, settings and seed give the same network on the same machine. Ctrl-C ends after
+/// the running step; the same command with `--resume` goes on as if it had not been pressed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # a variational autoencoder, of which the encoder is kept: 57-32-16-8
+  scout40 train autoencoder --input zb.s40 --rows 0..800000 -o vae.model
+  # the squared error of the transverse momenta alone
+  scout40 train autoencoder --input zb.s40 --kind reconstruction --targets pt -o ae.model
+  # other widths, a robust loss, nothing learnt beyond the 99.9 % quantile of each feature
+  scout40 train autoencoder --input zb.s40 --kind reconstruction --hidden 24-4-24 \\
+      --loss huber:0.2 --clip-quantile 0.999 --epochs 20 -o small.model")]
+pub struct AutoencoderArgs {
+    #[command(flatten)]
+    rows: RowsArgs,
+    /// The model file to write; `M.loss.csv` and, while training, `M.checkpoint` go beside it
+    #[arg(short, long, value_name = "M.model")]
+    output: PathBuf,
+    /// Kind of network
+    #[arg(long, default_value = "variational")]
+    kind: Kind,
+    /// Widths of hidden layers, such as `32-16`, or `none`; default: 32-16 before the latent
+    /// variables, 32-16-8-16-32 between inputs and outputs
+    #[arg(long, value_parser = widths, value_name = "N-N-...")]
+    hidden: Option<Widths>,
+    /// Number of latent variables; variational only; default: 8
+    #[arg(long, value_name = "N")]
+    latent: Option<u32>,
+    /// Weight of the Kullback-Leibler divergence; variational only; default: 0.01
+    #[arg(long)]
+    beta: Option<f64>,
+    /// What is reconstructed: `all`, or fields and features such as `pt` or `met_pt,jet0_pt`
+    #[arg(long, default_value = "all", value_name = "NAMES")]
+    targets: String,
+    /// What an error costs: `mse`, or `huber:DELTA` with DELTA in units of 128 codes
+    #[arg(long, default_value = "mse", value_parser = loss)]
+    loss: Loss,
+    /// Where hidden values are clipped, in units of 128 codes, or `none`
+    #[arg(long, default_value = "4", value_parser = cap, value_name = "X|none")]
+    cap: f32,
+    /// Largest learning rate
+    #[arg(long, default_value_t = 0.001, value_name = "X")]
+    learning_rate: f64,
+    /// What becomes of the learning rate after the warm-up
+    #[arg(long, default_value = "cosine")]
+    schedule: ScheduleArg,
+    /// Epochs over which the learning rate grows
+    #[arg(long, default_value_t = 0.5, value_name = "EPOCHS")]
+    warm_up: f64,
+    /// Decay of weights per step, in units of the learning rate
+    #[arg(long, default_value_t = 0.0, value_name = "X")]
+    weight_decay: f64,
+    /// Most passes over the rows
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    epochs: u32,
+    /// Rows of a step
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    batch_size: u32,
+    /// Part of the rows, the last ones, that the loss is validated with
+    #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
+    validation_fraction: f64,
+    /// Epochs without a lower validation loss after which training ends, or `none`
+    #[arg(long, default_value = "5", value_parser = patience, value_name = "N|none")]
+    patience: Patience,
+    /// Clip the codes of each feature at this quantile in training
+    #[arg(long, value_name = "Q")]
+    clip_quantile: Option<f64>,
+    /// Powers of two that falling features are divided by, such as `met=1,egamma=1,muon=0,jet=2`;
+    /// default: those with which 99.99 % of the leading objects stay below 128 codes
+    #[arg(long, value_delimiter = ',', value_parser = shift, value_name = "NAME=BITS,...")]
+    shift: Vec<(String, i8)>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Go on from `M.checkpoint`
+    #[arg(long)]
+    resume: bool,
+    /// Leave `M.checkpoint` where it is at the end
+    #[arg(long)]
+    keep_checkpoint: bool,
+    /// Overwrite the outputs
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Variational: the score is the squared length of the latent means
+    #[value(alias = "vae")]
+    Variational,
+    /// The score is the squared error of the outputs
+    #[value(alias = "ae")]
+    Reconstruction,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum ScheduleArg {
+    /// It stays
+    Constant,
+    /// It falls to zero
+    Cosine,
+}
+
+#[derive(Clone, Debug)]
+struct Widths(Vec<u32>);
+
+#[derive(Clone, Copy, Debug)]
+struct Patience(Option<u32>);
+
+fn widths(text: &str) -> Result<Widths, String> {
+    let expected = || format!("expected widths such as `32-16`, or `none`, found `{text}`");
+    match text {
+        "none" => Ok(Widths(Vec::new())),
+        _ => {
+            let width = |width: &str| width.trim().parse().map_err(|_| expected());
+            text.split('-').map(width).collect::<Result<_, _>>().map(Widths)
+        }
+    }
+}
+
+fn loss(text: &str) -> Result<Loss, String> {
+    let expected = || format!("expected `mse` or `huber:DELTA`, found `{text}`");
+    match text.split_once(':') {
+        None if text == "mse" => Ok(Loss::Mse),
+        Some(("huber", delta)) => {
+            delta.parse().map(|delta| Loss::Huber { delta }).map_err(|_| expected())
+        }
+        _ => Err(expected()),
+    }
+}
+
+fn cap(text: &str) -> Result<f32, String> {
+    match text {
+        "none" => Ok(f32::INFINITY),
+        _ => text.parse().map_err(|_| format!("expected a number or `none`, found `{text}`")),
+    }
+}
+
+fn patience(text: &str) -> Result<Patience, String> {
+    match text {
+        "none" => Ok(Patience(None)),
+        _ => match text.parse() {
+            Ok(epochs) => Ok(Patience(Some(epochs))),
+            Err(_) => Err(format!("expected a number of epochs or `none`, found `{text}`")),
+        },
+    }
+}
+
+fn shift(text: &str) -> Result<(String, i8), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(name, bits)| Some((name.trim().to_owned(), bits.trim().parse().ok()?)));
+    parsed.ok_or_else(|| format!("expected a shift such as `jet=2`, found `{text}`"))
+}
+
+fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfig> {
+    let given = |option: &str| {
+        UsageError(format!("`{option}` only means something with `--kind variational`"))
+    };
+    let hidden = args.hidden.clone().map(|widths| widths.0);
+    let architecture = match (args.kind, Architecture::variational()) {
+        (Kind::Variational, Architecture::Variational { hidden: widths, latent, beta }) => {
+            Architecture::Variational {
+                hidden: hidden.unwrap_or(widths),
+                latent: args.latent.unwrap_or(latent),
+                beta: args.beta.unwrap_or(beta),
+            }
+        }
+        _ if args.latent.is_some() => return Err(given("--latent").into()),
+        _ if args.beta.is_some() => return Err(given("--beta").into()),
+        _ => hidden.map_or_else(Architecture::reconstruction, |hidden| {
+            Architecture::Reconstruction { hidden }
+        }),
+    };
+    // Without rows for validation, nothing tells when to lose patience.
+    let patience = args.patience.0.filter(|_| args.validation_fraction != 0.0);
+    Ok(AutoencoderConfig {
+        architecture,
+        targets: targets(&args.targets, spec)?,
+        loss: args.loss,
+        cap: args.cap,
+        learning_rate: args.learning_rate,
+        schedule: match args.schedule {
+            ScheduleArg::Constant => Schedule::Constant,
+            ScheduleArg::Cosine => Schedule::Cosine,
+        },
+        warm_up: args.warm_up,
+        weight_decay: args.weight_decay,
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        validation_fraction: args.validation_fraction,
+        patience,
+        clip_quantile: args.clip_quantile,
+        rng_seed: args.seed,
+    })
+}
+
+/// The features that a list of names and fields means; none: all.
+fn targets(text: &str, spec: &FeatureSpec) -> Result<Vec<u16>, UsageError> {
+    if text == "all" {
+        return Ok(Vec::new());
+    }
+    let names = spec.names();
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    let matches = |name: &str, word: &str| {
+        name == word || name.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'))
+    };
+    if let Some(word) = words.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
+        return Err(UsageError(format!(
+            "targets: expected `all`, a field such as `pt`, or one of {}, found `{word}`",
+            names.join(", ")
+        )));
+    }
+    let chosen = |name: &String| words.iter().any(|word| matches(name, word));
+    Ok((0..).zip(&names).filter(|(_, name)| chosen(name)).map(|(place, _)| place).collect())
+}
+
+/// Where everything goes.
+struct Paths {
+    loss: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Paths {
+    fn beside(model: &Path) -> Paths {
+        let [loss, checkpoint] = ["loss.csv", "checkpoint"].map(|end| model.with_extension(end));
+        Paths { loss, checkpoint }
+    }
+
+    fn refuse_overwrite(&self, args: &AutoencoderArgs) -> Result<()> {
+        refuse_overwrite(&args.output, args.force)?;
+        refuse_overwrite(&self.loss, args.force)?;
+        if self.checkpoint.exists() && !args.resume && !args.force {
+            let text = format!(
+                "`{}` is left of an earlier training\n\
+                 hint: `--resume` goes on with it, `--force` begins anew",
+                self.checkpoint.display()
+            );
+            return Err(UsageError(text).into());
+        }
+        Ok(())
+    }
+}
+
+/// Shows how a training goes, and stops it on Ctrl-C.
+struct Watch {
+    clock: Clock,
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for Watch {
+    fn now_s(&mut self) -> f64 {
+        self.clock.now_s()
+    }
+
+    fn after_step(&mut self, done: u64, _of: u64) -> bool {
+        self.bar.set_position(done);
+        // Relaxed: the flag carries nothing but itself.
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn after_epoch(&mut self, record: &EpochRecord) {
+        let validation =
+            record.validation_loss.map_or(String::new(), |loss| format!(", validation {loss:.6}"));
+        let EpochRecord { epoch, training_loss, seconds, .. } = record;
+        self.bar.suspend(|| {
+            eprintln!("epoch {epoch}: loss {training_loss:.6}{validation}, {seconds:.1} s");
+        });
+    }
+}
+
+pub fn run(args: &AutoencoderArgs) -> Result<()> {
+    let paths = Paths::beside(&args.output);
+    paths.refuse_overwrite(args)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let handle = Arc::clone(&stop);
+    ctrlc::set_handler(move || handle.store(true, Ordering::Relaxed))
+        .context("while preparing for Ctrl-C")?;
+    let mut stream = TrainingStream::open(&args.rows)?;
+    let config = config(args, &stream.spec)?;
+    config.check(stream.spec.len())?;
+    let rows = code_rows(args, &config, &mut stream)?;
+    let mut trainer = if args.resume {
+        Trainer::resume(config.clone(), &rows, &paths.checkpoint)?
+    } else {
+        Trainer::new(config.clone(), &rows)?
+    };
+    let bar = progress_bar(trainer.n_steps(), "training").with_position(trainer.n_steps_done());
+    bar.reset_eta();
+    let mut watch = Watch { clock: Clock::start(), bar, stop };
+    let ending = trainer.run(Some(&paths.checkpoint), &mut watch)?;
+    watch.bar.finish_and_clear();
+    if ending == Ending::Interrupted {
+        bail!(
+            "interrupted after step {} of {}: `{}` holds everything so far\n\
+             hint: the same command with `--resume` goes on",
+            trainer.n_steps_done(),
+            trainer.n_steps(),
+            paths.checkpoint.display()
+        );
+    }
+    write_losses(&paths.loss, trainer.history())?;
+    write_model(args, &config, &stream, &rows, &trainer)?;
+    if !args.keep_checkpoint {
+        std::fs::remove_file(&paths.checkpoint)
+            .with_context(|| format!("while removing `{}`", paths.checkpoint.display()))?;
+    }
+    Ok(())
+}
+
+/// Reads the stream: once for the scales, which the training rows alone decide, once for all rows.
+fn code_rows(
+    args: &AutoencoderArgs,
+    config: &AutoencoderConfig,
+    stream: &mut TrainingStream,
+) -> Result<CodeRows> {
+    let spec = stream.spec.clone();
+    let mut calibration = Calibration::new(&spec, n_training_rows(config, stream.n_rows()));
+    stream.feed("calibrating inputs", &mut |block| Ok(calibration.collect(block)?))?;
+    let scales = calibration.scales(&args.shift)?;
+    let mut rows = CodeRows::new(&spec, scales, stream.n_rows())?;
+    stream.feed("reading", &mut |block| Ok(rows.collect(block)?))?;
+    Ok(rows)
+}
+
+/// Writes the loss curve, whole or not at all.
+fn write_losses(path: &Path, history: &[EpochRecord]) -> Result<()> {
+    let mut text = "epoch,training_loss,validation_loss,learning_rate,seconds\n".to_owned();
+    for record in history {
+        let validation = record.validation_loss.map_or(String::new(), |loss| loss.to_string());
+        let EpochRecord { epoch, training_loss, learning_rate, seconds, .. } = record;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{epoch},{training_loss},{validation},{learning_rate},{seconds:.3}");
+    }
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".unfinished");
+    let temporary = PathBuf::from(temporary);
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            // The error that is returned says more than a second one about the left-over.
+            let _ = std::fs::remove_file(&temporary);
+        })
+        .with_context(|| format!("while writing `{}`", path.display()))
+}
+
+/// Makes the integer network, and writes both into the model file.
+fn write_model(
+    args: &AutoencoderArgs,
+    config: &AutoencoderConfig,
+    stream: &TrainingStream,
+    rows: &CodeRows,
+    trainer: &Trainer,
+) -> Result<()> {
+    let float = trainer.net()?;
+    let n_training = n_training_rows(config, stream.n_rows());
+    let integer = quantise(&float, &rows.some_rows(QUANTISATION_ROWS, n_training))?;
+    let mut settings = config.settings();
+    settings.push(("best_epoch".to_owned(), trainer.best_epoch().to_string()));
+    if !args.shift.is_empty() {
+        let given = args.shift.iter().map(|(name, bits)| format!("{name}={bits}"));
+        settings.push(("shift".to_owned(), given.collect::<Vec<_>>().join(",")));
+    }
+    let provenance = Provenance {
+        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
+        settings,
+        rng_seed: args.seed,
+        inputs: vec![stream.input()],
+    };
+    let autoencoder = Autoencoder::new(float, integer)?;
+    let model = Model::new(stream.spec.clone(), autoencoder, provenance)?;
+    model.write(&args.output)?;
+    let (path, n_rows) = (args.output.display(), grouped(stream.n_rows()));
+    print(&format!("{path}: trained on {n_rows} rows\n{}", model_text(&model)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_they_are_written() {
+        assert_eq!(widths("32-16-8").unwrap().0, [32, 16, 8]);
+        assert!(widths("none").unwrap().0.is_empty());
+        assert!(widths("32,16").unwrap_err().contains("expected widths"));
+        assert_eq!(loss("huber:0.25"), Ok(Loss::Huber { delta: 0.25 }));
+        assert_eq!(loss("mse"), Ok(Loss::Mse));
+        for bad in ["mse:1", "huber", "huber:x", "l1"] {
+            assert!(loss(bad).unwrap_err().contains("`huber:DELTA`"), "{bad}");
+        }
+        assert!(cap("none").unwrap().is_infinite());
+        assert_eq!(patience("7").unwrap().0, Some(7));
+        assert_eq!(patience("none").unwrap().0, None);
+        assert_eq!(shift("jet=-2"), Ok(("jet".to_owned(), -2)));
+        assert!(shift("jet").unwrap_err().contains("`jet=2`"));
+    }
+
+    #[test]
+    fn targets_are_named_by_feature_or_by_field() {
+        let spec = FeatureSpec::parse("met.pt, jet[0..2].(pt,eta), zero").unwrap();
+        assert_eq!(targets("pt", &spec).unwrap(), [0, 1, 3]);
+        assert_eq!(targets("jet0_eta, met_pt", &spec).unwrap(), [0, 2]);
+        assert_eq!(targets("all", &spec).unwrap(), [0; 0]);
+        let error = targets("pt,phi", &spec).unwrap_err().to_string();
+        assert!(error.contains("jet1_eta, zero5, found `phi`"), "{error}");
+    }
+
+    #[test]
+    fn outputs_stand_beside_the_model() {
+        let paths = Paths::beside(Path::new("a/m.model"));
+        assert_eq!(paths.loss, Path::new("a/m.loss.csv"));
+        assert_eq!(paths.checkpoint, Path::new("a/m.checkpoint"));
+    }
+}

@@ -1,0 +1,412 @@
+//! The network while it is trained: all its numbers in one array, evaluated as tensors.
+//!
+//! Numbers live in one flat array, so that the optimiser, the checkpoint and the choice of initial
+//! values need to know nothing of layers. For each step they become tensors that remember where
+//! they went, and gradients come back as one flat array.
+//!
+//! ```text
+//! variational     x ─► encoder ─► means ──────┬──────────────► + ─► decoder ─► outputs
+//!                         └─► log-variances ──┴─► exp(½ ·) · noise
+//! reconstruction  x ─► encoder, all of it ─► outputs
+//! ```
+
+use std::ops::Range;
+
+use burn_tensor::{Device, Tensor, TensorData};
+
+use super::config::{Architecture, AutoencoderConfig, Loss};
+use crate::autoencoder::float::{DenseLayer, FloatNet, FloatParts, InputScale};
+use crate::error::Result;
+use crate::forest::rng::TreeRng as SeededRng;
+
+/// Log-variances are kept within ± this, so that no exponential overflows.
+const MAX_LOG_VARIANCE: f32 = 10.0;
+
+/// Where the numbers of a layer are. Weights have the shape `(n_inputs, n_outputs)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Dense {
+    n_inputs: usize,
+    n_outputs: usize,
+    start: usize,
+}
+
+impl Dense {
+    fn weights(self) -> Range<usize> {
+        self.start..self.start + self.n_inputs * self.n_outputs
+    }
+
+    fn biases(self) -> Range<usize> {
+        let start = self.weights().end;
+        start..start + self.n_outputs
+    }
+}
+
+/// Layers and what is done with their outputs.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    /// The layers that are kept; the last one is linear.
+    encoder: Vec<Dense>,
+    /// From the input of the last layer of the encoder; variational ones only.
+    log_variance: Option<Dense>,
+    /// From the latent variables; empty but for variational ones.
+    decoder: Vec<Dense>,
+    /// Features that the outputs are compared with, in order.
+    targets: Vec<usize>,
+    n_features: usize,
+    cap: f32,
+    loss: Loss,
+    beta: f32,
+}
+
+/// Rows of a step, ready to become tensors.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch {
+    /// **Shape**: `(rows, n_features)`; 1.0 is 128 codes.
+    pub(super) inputs: Vec<f32>,
+    /// **Shape**: `(rows, latent)`, standard normal; none: the means themselves are decoded.
+    pub(super) noise: Option<Vec<f32>>,
+}
+
+/// A layer as tensors.
+struct DenseTensors {
+    weights: Tensor<2>,
+    biases: Tensor<2>,
+}
+
+impl DenseTensors {
+    fn apply(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weights.clone()) + self.biases.clone()
+    }
+}
+
+impl Network {
+    /// The network of a configuration that was checked.
+    pub(super) fn new(config: &AutoencoderConfig, n_features: usize) -> Network {
+        let mut end = 0;
+        let mut dense = |n_inputs: usize, n_outputs: usize| {
+            let layer = Dense { n_inputs, n_outputs, start: end };
+            end = layer.biases().end;
+            layer
+        };
+        let mut chain = |widths: &[usize]| -> Vec<Dense> {
+            widths.windows(2).map(|pair| dense(pair[0], pair[1])).collect()
+        };
+        let targets: Vec<usize> = match config.targets.as_slice() {
+            [] => (0..n_features).collect(),
+            targets => targets.iter().map(|&target| target.into()).collect(),
+        };
+        let mut widths = vec![n_features];
+        let (encoder, log_variance, decoder) = match &config.architecture {
+            Architecture::Variational { hidden, latent, .. } => {
+                widths.extend(hidden.iter().map(|&width| width as usize));
+                let before_latent = widths[widths.len() - 1];
+                widths.push(*latent as usize);
+                let encoder = chain(&widths);
+                let log_variance = chain(&[before_latent, *latent as usize]);
+                widths[0] = targets.len();
+                widths.reverse();
+                (encoder, log_variance.first().copied(), chain(&widths))
+            }
+            Architecture::Reconstruction { hidden } => {
+                widths.extend(hidden.iter().map(|&width| width as usize));
+                widths.push(targets.len());
+                (chain(&widths), None, Vec::new())
+            }
+        };
+        let (cap, loss, beta) = (config.cap, config.loss, config.beta() as f32);
+        Network { encoder, log_variance, decoder, targets, n_features, cap, loss, beta }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = Dense> {
+        self.encoder.iter().chain(&self.log_variance).chain(&self.decoder).copied()
+    }
+
+    /// How many numbers there are to train.
+    pub(super) fn n_parameters(&self) -> usize {
+        self.layers().map(|layer| layer.biases().end).max().unwrap_or(0)
+    }
+
+    /// Where the weights are, as opposed to biases.
+    pub(super) fn weights(&self) -> Vec<Range<usize>> {
+        self.layers().map(Dense::weights).collect()
+    }
+
+    /// Numbers of noise that a row needs.
+    pub(super) fn noise_width(&self) -> usize {
+        self.log_variance.map_or(0, |layer| layer.n_outputs)
+    }
+
+    /// Weights before training: normal with the variance 2 / inputs, which keeps the scale of what
+    /// passes rectifiers; biases 0. The linear layer of log-variances starts at 0, variance 1, and
+    /// so do the weights of features that are not reconstructed: they have to earn their influence,
+    /// or angles, whose codes are large and say little, would drown the momenta.
+    /// **Source**: He et al., ICCV 2015.
+    pub(super) fn initial(&self, rng: &mut SeededRng) -> Vec<f32> {
+        let mut parameters = vec![0.0; self.n_parameters()];
+        for (k, layer) in self.layers().enumerate() {
+            let is_heard = |input: usize| k > 0 || self.targets.contains(&input);
+            let n_heard = (0..layer.n_inputs).filter(|&input| is_heard(input)).count();
+            let is_variance = Some(layer) == self.log_variance;
+            let width = if is_variance { 0.0 } else { (2.0 / n_heard as f32).sqrt() };
+            let weights = parameters[layer.weights()].chunks_exact_mut(layer.n_outputs);
+            for (_, weights) in weights.enumerate().filter(|&(input, _)| is_heard(input)) {
+                weights.iter_mut().for_each(|weight| *weight = width * standard_normal(rng));
+            }
+        }
+        parameters
+    }
+
+    /// Loss of a batch and its gradient by every number.
+    pub(super) fn gradient(&self, parameters: &[f32], batch: &Batch) -> (f32, Vec<f32>) {
+        let device = Device::flex().autodiff();
+        let tensors = self.tensors(parameters, &device, true);
+        let loss = self.loss(&tensors, batch, &device);
+        let gradients = loss.backward();
+        let mut gradient = vec![0.0; parameters.len()];
+        for (layer, of_layer) in self.layers().zip(&tensors) {
+            let parts = [(layer.weights(), &of_layer.weights), (layer.biases(), &of_layer.biases)];
+            for (range, tensor) in parts {
+                if let Some(part) = tensor.grad(&gradients) {
+                    gradient[range].copy_from_slice(&numbers(part.into_data()));
+                }
+            }
+        }
+        (scalar(loss.inner()), gradient)
+    }
+
+    /// Loss of a batch.
+    pub(super) fn loss_of(&self, parameters: &[f32], batch: &Batch) -> f32 {
+        let device = Device::flex();
+        scalar(self.loss(&self.tensors(parameters, &device, false), batch, &device))
+    }
+
+    /// In the order of [`Network::layers`].
+    fn tensors(&self, parameters: &[f32], device: &Device, train: bool) -> Vec<DenseTensors> {
+        let tensor = |range: Range<usize>, shape: [usize; 2]| {
+            let data = TensorData::new(parameters[range].to_vec(), shape);
+            let tensor = Tensor::<2>::from_data(data, device);
+            if train { tensor.require_grad() } else { tensor }
+        };
+        let layer = |layer: Dense| DenseTensors {
+            weights: tensor(layer.weights(), [layer.n_inputs, layer.n_outputs]),
+            biases: tensor(layer.biases(), [1, layer.n_outputs]),
+        };
+        self.layers().map(layer).collect()
+    }
+
+    fn rectify(&self, x: Tensor<2>) -> Tensor<2> {
+        if self.cap.is_finite() { x.clamp(0.0, self.cap) } else { x.clamp_min(0.0) }
+    }
+
+    /// Outputs of a chain of layers, all but the last clipped, and what the last one saw.
+    fn run(&self, layers: &[DenseTensors], x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let (mut x, mut seen) = (x.clone(), x);
+        for (k, layer) in layers.iter().enumerate() {
+            seen = x;
+            x = layer.apply(seen.clone());
+            if k + 1 < layers.len() {
+                x = self.rectify(x);
+            }
+        }
+        (x, seen)
+    }
+
+    /// Mean over the rows of the cost of all errors and of the weighted divergence.
+    fn loss(&self, tensors: &[DenseTensors], batch: &Batch, device: &Device) -> Tensor<1> {
+        let n_rows = batch.inputs.len() / self.n_features;
+        let matrix = |values: Vec<f32>, width: usize| {
+            Tensor::<2>::from_data(TensorData::new(values, [n_rows, width]), device)
+        };
+        let targets: Vec<f32> = batch
+            .inputs
+            .chunks_exact(self.n_features)
+            .flat_map(|row| self.targets.iter().map(|&target| row[target]))
+            .collect();
+        let targets = matrix(targets, self.targets.len());
+        let inputs = matrix(batch.inputs.clone(), self.n_features);
+        let (encoder, rest) = tensors.split_at(self.encoder.len());
+        let (outputs, seen) = self.run(encoder, inputs);
+        let per_row = 1.0 / n_rows as f32;
+        let Some((log_variance, decoder)) = rest.split_first() else {
+            return self.cost(outputs - targets).mul_scalar(per_row);
+        };
+        let mean = outputs;
+        let log_variance = log_variance.apply(seen).clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE);
+        let latent = match &batch.noise {
+            Some(noise) => {
+                let noise = matrix(noise.clone(), self.noise_width());
+                mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise
+            }
+            None => mean.clone(),
+        };
+        let (outputs, _) = self.run(decoder, latent);
+        let divergence = mean.square() + log_variance.clone().exp() - log_variance.add_scalar(1.0);
+        let divergence = divergence.sum().mul_scalar(0.5 * self.beta);
+        (self.cost(outputs - targets) + divergence).mul_scalar(per_row)
+    }
+
+    /// The cost of errors, added up.
+    fn cost(&self, errors: Tensor<2>) -> Tensor<1> {
+        match self.loss {
+            Loss::Mse => errors.square().sum(),
+            Loss::Huber { delta } => {
+                // With c = min(|e|, delta), c (2 |e| − c) is e² or 2 delta |e| − delta².
+                let size = errors.abs();
+                let clipped = size.clone().clamp_max(delta as f32);
+                (clipped.clone() * (size.mul_scalar(2.0) - clipped)).sum()
+            }
+        }
+    }
+
+    /// What is kept of it.
+    pub(super) fn export(&self, parameters: &[f32], inputs: &[InputScale]) -> Result<FloatNet> {
+        let layer = |layer: &Dense| {
+            let weights = &parameters[layer.weights()];
+            let transposed = (0..layer.n_outputs)
+                .flat_map(|to| (0..layer.n_inputs).map(move |from| (from, to)))
+                .map(|(from, to)| weights[from * layer.n_outputs + to]);
+            DenseLayer {
+                n_inputs: layer.n_inputs as u32,
+                weights: transposed.collect(),
+                biases: parameters[layer.biases()].to_vec(),
+            }
+        };
+        let targets = match self.log_variance {
+            Some(_) => Vec::new(),
+            None => self.targets.iter().map(|&target| target as u16).collect(),
+        };
+        FloatNet::new(FloatParts {
+            inputs: inputs.to_vec(),
+            layers: self.encoder.iter().map(layer).collect(),
+            cap: self.cap,
+            targets,
+        })
+    }
+}
+
+/// A normal deviate; the tails end at six standard deviations.
+pub(super) fn standard_normal(rng: &mut SeededRng) -> f32 {
+    rng.normal() as f32 / 65_536.0
+}
+
+fn numbers(data: TensorData) -> Vec<f32> {
+    data.try_into_vec().expect("the backend computes in f32")
+}
+
+fn scalar(tensor: Tensor<1>) -> f32 {
+    numbers(tensor.into_data())[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs() -> [AutoencoderConfig; 3] {
+        let variational = AutoencoderConfig {
+            architecture: Architecture::Variational { hidden: vec![7, 5], latent: 3, beta: 0.3 },
+            targets: vec![0, 4, 2],
+            cap: 0.8,
+            ..Default::default()
+        };
+        let reconstruction = AutoencoderConfig {
+            architecture: Architecture::Reconstruction { hidden: vec![6, 2, 6] },
+            loss: Loss::Huber { delta: 0.2 },
+            ..variational.clone()
+        };
+        let everything =
+            AutoencoderConfig { targets: Vec::new(), cap: f32::INFINITY, ..reconstruction.clone() };
+        [variational, reconstruction, everything]
+    }
+
+    fn batch(network: &Network, n_rows: usize, rng: &mut SeededRng) -> (Vec<u8>, Batch) {
+        let codes: Vec<u8> = (0..n_rows * 6).map(|_| rng.below(256) as u8).collect();
+        let inputs = codes.iter().map(|&code| f32::from(code) / 128.0).collect();
+        let n_noise = n_rows * network.noise_width();
+        let noise = (n_noise > 0).then(|| (0..n_noise).map(|_| standard_normal(rng)).collect());
+        (codes, Batch { inputs, noise })
+    }
+
+    #[test]
+    fn the_exported_network_gives_what_the_tensors_give() {
+        for config in configs() {
+            let mut rng = SeededRng::of_tree(3, 0);
+            let network = Network::new(&config, 6);
+            let mut parameters = network.initial(&mut rng);
+            parameters.iter_mut().for_each(|p| *p += 0.1 * standard_normal(&mut rng));
+            let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+            let (codes, batch) = batch(&network, 200, &mut rng);
+            let device = Device::flex();
+            let tensors = network.tensors(&parameters, &device, false);
+            let data = TensorData::new(batch.inputs, [200, 6]);
+            let inputs = Tensor::from_data(data, &device);
+            let (outputs, _) = network.run(&tensors[..network.encoder.len()], inputs);
+            let outputs = numbers(outputs.into_data());
+            let width = outputs.len() / 200;
+            for (codes, expected) in codes.chunks(6).zip(outputs.chunks(width)) {
+                let row: Vec<i16> = codes.iter().map(|&code| code.into()).collect();
+                let found = net.values(&row).pop().unwrap();
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn features_that_are_not_reconstructed_start_without_influence() {
+        let [variational, ..] = configs();
+        let network = Network::new(&variational, 6);
+        let parameters = network.initial(&mut SeededRng::of_tree(6, 0));
+        let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+        let scores = |rows: [[i16; 6]; 2]| rows.map(|row| net.score(&row).to_bits());
+        let [a, b] = scores([[9, 1, 80, 2, 30, 3], [9, 200, 80, 0, 30, 70]]);
+        assert_eq!(a, b);
+        let [a, b] = scores([[9, 1, 80, 2, 30, 3], [9, 1, 90, 2, 30, 3]]);
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn the_loss_is_what_its_definition_says() {
+        let mut rng = SeededRng::of_tree(4, 0);
+        let [_, config, _] = configs();
+        let network = Network::new(&config, 6);
+        let parameters = network.initial(&mut rng);
+        let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+        let (codes, batch) = batch(&network, 50, &mut rng);
+        let mut expected = 0.0;
+        for codes in codes.chunks(6) {
+            let row: Vec<i16> = codes.iter().map(|&code| code.into()).collect();
+            let outputs = net.values(&row).pop().unwrap();
+            for (output, &target) in outputs.iter().zip(&[0, 4, 2]) {
+                let size = (output - f32::from(codes[target]) / 128.0).abs();
+                expected += if size < 0.2 { size * size } else { 0.4 * size - 0.04 };
+            }
+        }
+        let found = network.loss_of(&parameters, &batch);
+        assert!((found - expected / 50.0).abs() < 1e-4 * found, "{found} {expected}");
+    }
+
+    #[test]
+    fn gradients_are_the_slopes_of_the_loss() {
+        for config in configs() {
+            let mut rng = SeededRng::of_tree(5, 0);
+            let network = Network::new(&config, 6);
+            // Biases of 0 put rows whose inputs are all clipped exactly onto a kink.
+            let mut parameters = network.initial(&mut rng);
+            parameters.iter_mut().for_each(|p| *p += 0.1 * standard_normal(&mut rng));
+            let (_, batch) = batch(&network, 64, &mut rng);
+            let (loss, gradient) = network.gradient(&parameters, &batch);
+            assert!((loss - network.loss_of(&parameters, &batch)).abs() < 1e-5 * loss);
+            // The slope along the gradient is its squared length.
+            let length = gradient.iter().map(|g| g * g).sum::<f32>();
+            let step = 1e-3 / length.sqrt();
+            let mut at = |sign: f32| {
+                parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += sign * step * g);
+                f64::from(network.loss_of(&parameters, &batch))
+            };
+            let (above, below) = (at(1.0), at(-2.0));
+            let slope = (above - below) / f64::from(2.0 * step);
+            assert!((slope / f64::from(length) - 1.0).abs() < 0.05, "{slope} {length}");
+        }
+    }
+}
