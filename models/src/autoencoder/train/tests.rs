@@ -218,7 +218,7 @@ fn codes_are_clipped_at_their_quantile_in_training_only() {
     assert_eq!(highest_codes(&codes, 2, None), [255, 255]);
     let rows = rows(700, 10);
     let clipped = Trainer::new(reconstruction(), &rows).unwrap();
-    let batch = clipped.batch(0..700, false);
+    let batch = clipped.batch(0..700, clipped.rng(0));
     let most = f32::from(clipped.most[0]) / 128.0;
     assert!(batch.inputs.chunks(8).all(|row| row[0] <= most));
     assert!(rows.codes().unwrap().chunks(8).any(|row| row[0] > clipped.most[0]));
