@@ -38,6 +38,9 @@ pub use rows::{BEYOND_BULK, BULK_CODES, Calibration, CodeRows};
 /// Rows of a step of validation.
 const VALIDATION_ROWS: usize = 4096;
 
+/// Random streams of validation: beyond those of 2^31 epochs.
+const VALIDATION_STREAM: u64 = 1 << 63;
+
 /// Who watches a training.
 pub trait Observer {
     /// Seconds since some fixed moment.
@@ -214,7 +217,8 @@ impl<'a> Trainer<'a> {
         let mut go_on = true;
         while go_on && self.state.step < steps_per_epoch {
             let rows = &order[self.state.step as usize * size..][..size];
-            let batch = self.batch(rows.iter().map(|&row| row as usize), true);
+            let noise = self.rng(self.state.step + 1);
+            let batch = self.batch(rows.iter().map(|&row| row as usize), noise);
             let (loss, gradient) = self.network.gradient(&self.state.parameters, &batch);
             if !loss.is_finite() {
                 return Err(self.diverged(loss.into()));
@@ -286,7 +290,7 @@ impl<'a> Trainer<'a> {
         SeededRng::of_tree(self.config.rng_seed, epoch << 32 | u64::from(stream))
     }
 
-    fn batch(&self, rows: impl Iterator<Item = usize>, with_noise: bool) -> Batch {
+    fn batch(&self, rows: impl Iterator<Item = usize>, mut rng: SeededRng) -> Batch {
         let width = self.rows.n_features();
         let mut inputs = Vec::with_capacity(rows.size_hint().0 * width);
         for row in rows {
@@ -294,20 +298,19 @@ impl<'a> Trainer<'a> {
             inputs.extend(codes.map(|(&code, &most)| f32::from(code.min(most)) / CODES_PER_UNIT));
         }
         let n_noise = inputs.len() / width * self.network.noise_width();
-        let noise = (with_noise && n_noise > 0).then(|| {
-            let mut rng = self.rng(self.state.step + 1);
-            (0..n_noise).map(|_| standard_normal(&mut rng)).collect()
-        });
+        let noise = (0..n_noise).map(|_| standard_normal(&mut rng)).collect();
         Batch { inputs, noise }
     }
 
-    /// Mean loss of the rows held back, without noise.
+    /// Mean loss of the rows held back, with the same noise whenever it is asked for: without any,
+    /// the epoch with the least faithful variances would look best.
     fn validation_loss(&self) -> Option<f64> {
         let n_rows = self.codes.len() / self.rows.n_features();
         let mut sum = 0.0;
         for start in (self.n_training..n_rows).step_by(VALIDATION_ROWS) {
             let end = (start + VALIDATION_ROWS).min(n_rows);
-            let batch = self.batch(start..end, false);
+            let rng = SeededRng::of_tree(self.config.rng_seed, VALIDATION_STREAM | start as u64);
+            let batch = self.batch(start..end, rng);
             let loss = self.network.loss_of(&self.state.parameters, &batch);
             sum += f64::from(loss) * (end - start) as f64;
         }

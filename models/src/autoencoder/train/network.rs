@@ -63,8 +63,8 @@ pub(super) struct Network {
 pub(super) struct Batch {
     /// **Shape**: `(rows, n_features)`; 1.0 is 128 codes.
     pub(super) inputs: Vec<f32>,
-    /// **Shape**: `(rows, latent)`, standard normal; none: the means themselves are decoded.
-    pub(super) noise: Option<Vec<f32>>,
+    /// **Shape**: `(rows, latent)`, standard normal; empty where there are no latent variables.
+    pub(super) noise: Vec<f32>,
 }
 
 /// A layer as tensors.
@@ -232,13 +232,8 @@ impl Network {
         };
         let mean = outputs;
         let log_variance = log_variance.apply(seen).clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE);
-        let latent = match &batch.noise {
-            Some(noise) => {
-                let noise = matrix(noise.clone(), self.noise_width());
-                mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise
-            }
-            None => mean.clone(),
-        };
+        let noise = matrix(batch.noise.clone(), self.noise_width());
+        let latent = mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise;
         let (outputs, _) = self.run(decoder, latent);
         let divergence = mean.square() + log_variance.clone().exp() - log_variance.add_scalar(1.0);
         let divergence = divergence.sum().mul_scalar(0.5 * self.beta);
@@ -322,7 +317,7 @@ mod tests {
         let codes: Vec<u8> = (0..n_rows * 6).map(|_| rng.below(256) as u8).collect();
         let inputs = codes.iter().map(|&code| f32::from(code) / 128.0).collect();
         let n_noise = n_rows * network.noise_width();
-        let noise = (n_noise > 0).then(|| (0..n_noise).map(|_| standard_normal(rng)).collect());
+        let noise = (0..n_noise).map(|_| standard_normal(rng)).collect();
         (codes, Batch { inputs, noise })
     }
 
