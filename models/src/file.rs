@@ -323,8 +323,12 @@ impl Content {
     }
 }
 
-/// Writes a file under a temporary name and renames it: whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], action: &'static str) -> Result<()> {
+/// Writes a file under a temporary name and renames it: whole or not at all. `action` is what an
+/// error says was being done.
+///
+/// # Errors
+/// If the folder cannot be written to. Nothing is left behind.
+pub fn write_whole(path: &Path, bytes: &[u8], action: &'static str) -> Result<()> {
     let temporary = temporary_name(path).map_err(io_error(path, action))?;
     let written = write_and_sync(&temporary, bytes)
         .and_then(|()| std::fs::rename(&temporary, path))
@@ -460,7 +464,7 @@ fn check_header(bytes: &[u8]) -> Result<(u32, u64)> {
 mod tests {
     use super::*;
     use crate::autoencoder::float::{DenseLayer, InputScale};
-    use crate::autoencoder::quantise::quantise;
+    use crate::autoencoder::quantise::{output_bits, quantise};
     use crate::rows::RowBuffer;
     use crate::testing::{Random, naive_score, random_forest, stump};
 
@@ -534,7 +538,8 @@ mod tests {
             targets: vec![0, 1],
         })
         .unwrap();
-        let integer = quantise(&float, &[10, 20, 300, 4]).unwrap();
+        let bits = output_bits(&float, &[10, 20, 300, 4]).unwrap();
+        let integer = quantise(&float, &bits).unwrap();
         let Model { spec, provenance, .. } = small();
         Model::new(spec, Autoencoder::new(float, integer).unwrap(), provenance).unwrap()
     }

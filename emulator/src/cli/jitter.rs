@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
+use scout40_models::file::write_whole;
 
 use super::output::{grouped, print, refuse_overwrite};
 use super::parse;
@@ -53,10 +54,7 @@ pub fn run(args: &JitterArgs) -> Result<()> {
     let records = measure(cores, args.duration)?;
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&records)? + "\n";
-        let temporary = path.with_extension("json.tmp");
-        std::fs::write(&temporary, text)
-            .and_then(|()| std::fs::rename(&temporary, path))
-            .with_context(|| format!("while writing `{}`", path.display()))?;
+        write_whole(path, text.as_bytes(), "writing the histograms")?;
     }
     print(&table(&records))
 }

@@ -12,66 +12,116 @@ use super::integer::{
 };
 use crate::error::{Error, Result};
 
-/// Bits of a code: 2^7 codes are 1.0.
-const CODE_BITS: i32 = 7;
+/// Fractional bits of a code: 2^7 codes are 1.0.
+pub(super) const CODE_BITS: i32 = 7;
 const _: () = assert!(CODES_PER_UNIT as i32 == 1 << CODE_BITS);
 /// Share of the calibration rows whose hidden values may be clipped, for each value.
 const CLIPPED: f64 = 1e-4;
 /// Scales that are looked at: beyond, a network is not what it should be.
 const MAX_BITS: i32 = 30;
 
-/// The integer network nearest to one in floating point.
-///
-/// `rows` are background rows, row-major, from which the scales of hidden values are taken.
+/// How fine the numbers of a layer are, in fractional bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grid {
+    /// Of the inputs.
+    pub(super) in_bits: i32,
+    /// Of the weights of each output.
+    pub(super) weight_bits: Vec<i32>,
+    /// Of the outputs.
+    pub(super) out_bits: i32,
+}
+
+impl Grid {
+    /// The finest grid for a layer. `largest` has the largest weight of each output, without sign;
+    /// `wanted` is what its outputs should have.
+    pub(super) fn new(largest: &[f32], in_bits: i32, wanted: i32) -> Grid {
+        // Rounding may take a weight to the limit, not beyond.
+        let bits = |&largest: &f32| bits_within(largest, f32::from(MAX_WEIGHT) + 0.499);
+        let mut weight_bits: Vec<i32> = largest.iter().map(bits).collect();
+        // A sum cannot be finer than its products.
+        let finest = in_bits + weight_bits.iter().copied().min().unwrap_or(0);
+        let out_bits = wanted.min(finest);
+        // Coarser weights where the shift would leave the integer.
+        let most = out_bits - in_bits + i32::from(MAX_SHIFT) - 1;
+        weight_bits.iter_mut().for_each(|bits| *bits = (*bits).min(most));
+        Grid { in_bits, weight_bits, out_bits }
+    }
+
+    /// A weight of an output as an integer.
+    pub(super) fn weight(&self, output: usize, weight: f32) -> f64 {
+        (f64::from(weight) * 2_f64.powi(self.weight_bits[output])).round()
+    }
+
+    /// The bias of an output in the units of its products, without the half for rounding.
+    pub(super) fn bias(&self, output: usize, bias: f32) -> f64 {
+        (f64::from(bias) * 2_f64.powi(self.in_bits + self.weight_bits[output])).round()
+    }
+}
+
+/// Fractional bits that the outputs of each layer should have, from background rows, row-major.
 ///
 /// # Errors
-/// If there are no rows, or weights or biases are too large for the integer path.
+/// If there are no rows.
 ///
 /// # Panics
 /// If `rows` is not a number of whole rows.
-pub fn quantise(net: &FloatNet, rows: &[i16]) -> Result<IntegerNet> {
+pub fn output_bits(net: &FloatNet, rows: &[i16]) -> Result<Vec<i32>> {
     let parts = net.parts();
-    let n_features = parts.inputs.len();
-    assert!(rows.len().is_multiple_of(n_features), "whole rows");
+    assert!(rows.len().is_multiple_of(parts.inputs.len()), "whole rows");
     if rows.is_empty() {
         let expected = "background rows to calibrate on".to_owned();
         return Err(Error::network("calibration", expected, "none".to_owned()));
     }
-    let largest = largest_values(net, rows);
     let last = parts.layers.len() - 1;
-    let mut bits = CODE_BITS;
-    let mut layers = Vec::with_capacity(parts.layers.len());
-    let mut target_bits = 0;
-    for (k, layer) in parts.layers.iter().enumerate() {
-        let weight_bits = weight_bits(layer);
-        // A sum cannot be finer than its products.
-        let finest = bits + weight_bits.iter().copied().min().unwrap_or(0);
-        let wanted = if k < last {
-            bits_within(largest[k], 255.0)
+    let bits = |(k, largest): (usize, f32)| {
+        if k < last {
+            bits_within(largest, 255.0)
         } else if parts.targets.is_empty() {
-            bits_within(largest[k], MAX_DISTANCE as f32)
+            bits_within(largest, MAX_DISTANCE as f32)
         } else {
             CODE_BITS + i32::from(MAX_TARGET_BITS) - 1
-        };
-        let out_bits = wanted.min(finest);
-        if k == last && !parts.targets.is_empty() {
-            target_bits = u8::try_from(out_bits - CODE_BITS).map_err(|_| too_large(layer))?;
         }
-        layers.push(quantise_layer(layer, bits, &weight_bits, out_bits)?);
-        bits = out_bits;
+    };
+    Ok(largest_values(net, rows).into_iter().enumerate().map(bits).collect())
+}
+
+/// The integer network nearest to one in floating point. `output_bits` is of [`output_bits`].
+///
+/// # Errors
+/// If weights or biases are too large for the integer path.
+///
+/// # Panics
+/// If there is not one number for each layer.
+pub fn quantise(net: &FloatNet, output_bits: &[i32]) -> Result<IntegerNet> {
+    let parts = net.parts();
+    assert_eq!(output_bits.len(), parts.layers.len(), "bits of each layer");
+    let mut bits = CODE_BITS;
+    let mut layers = Vec::with_capacity(parts.layers.len());
+    for (layer, &wanted) in parts.layers.iter().zip(output_bits) {
+        let rows = layer.weights.chunks_exact(layer.n_inputs as usize);
+        let largest: Vec<f32> = rows.map(largest_of).collect();
+        let grid = Grid::new(&largest, bits, wanted);
+        layers.push(quantise_layer(layer, &grid)?);
+        bits = grid.out_bits;
     }
-    let score_bits = i8::try_from(2 * bits).map_err(|_| too_large(&parts.layers[last]))?;
+    let last = &parts.layers[parts.layers.len() - 1];
+    let target_bits = if parts.targets.is_empty() { 0 } else { bits - CODE_BITS };
     IntegerNet::new(IntegerParts {
         inputs: parts.inputs.clone(),
         layers,
         targets: parts.targets.clone(),
-        target_bits,
-        score_bits,
+        target_bits: u8::try_from(target_bits).map_err(|_| too_large(last))?,
+        score_bits: i8::try_from(2 * bits).map_err(|_| too_large(last))?,
     })
 }
 
+/// The largest of some weights, without sign.
+pub(super) fn largest_of(weights: &[f32]) -> f32 {
+    weights.iter().map(|w| w.abs()).fold(0.0, f32::max)
+}
+
 fn too_large(layer: &DenseLayer) -> Error {
-    let largest = layer.weights.iter().map(|w| w.abs()).fold(0.0, f32::max);
+    let largest = largest_of(&layer.weights);
     let expected = "weights and biases small enough for the integer path".to_owned();
     let found = format!("weights up to {largest} (hint: train with weight decay)");
     Error::network("quantisation", expected, found)
@@ -100,30 +150,14 @@ fn bits_within(value: f32, limit: f32) -> i32 {
     if value <= 0.0 { CODE_BITS } else { ((limit / value).log2().floor() as i32).min(MAX_BITS) }
 }
 
-/// Fractional bits of the weights of each output.
-fn weight_bits(layer: &DenseLayer) -> Vec<i32> {
-    let rows = layer.weights.chunks_exact(layer.n_inputs as usize);
-    let largest = rows.map(|weights| weights.iter().map(|w| w.abs()).fold(0.0, f32::max));
-    // Rounding may take a weight to the limit, not beyond.
-    largest.map(|largest| bits_within(largest, f32::from(MAX_WEIGHT) + 0.499)).collect()
-}
-
-fn quantise_layer(
-    layer: &DenseLayer,
-    in_bits: i32,
-    weight_bits: &[i32],
-    out_bits: i32,
-) -> Result<IntegerLayer> {
+fn quantise_layer(layer: &DenseLayer, grid: &Grid) -> Result<IntegerLayer> {
     let mut integer = IntegerLayer { n_inputs: layer.n_inputs, ..IntegerLayer::default() };
     let rows = layer.weights.chunks_exact(layer.n_inputs as usize);
-    for ((weights, &bias), &own_bits) in rows.zip(&layer.biases).zip(weight_bits) {
-        // Coarser weights where the shift would leave the integer.
-        let own_bits = own_bits.min(out_bits - in_bits + i32::from(MAX_SHIFT) - 1);
-        let scale = 2_f64.powi(own_bits);
-        integer.weights.extend(weights.iter().map(|&w| (f64::from(w) * scale).round() as i8));
-        let shift = in_bits + own_bits - out_bits;
+    for (output, (weights, &bias)) in rows.zip(&layer.biases).enumerate() {
+        integer.weights.extend(weights.iter().map(|&w| grid.weight(output, w) as i8));
+        let shift = grid.in_bits + grid.weight_bits[output] - grid.out_bits;
         let half = if shift > 0 { 1_i64 << (shift - 1) } else { 0 };
-        let bias = (f64::from(bias) * 2_f64.powi(in_bits + own_bits)).round() as i64 + half;
+        let bias = grid.bias(output, bias) as i64 + half;
         if bias.abs() > MAX_BIAS.into() {
             return Err(too_large(layer));
         }
@@ -190,7 +224,8 @@ mod tests {
             for _ in 0..5 {
                 let net = random_net(&mut random, &widths, targets.clone());
                 let calibration = random_rows(&mut random, 500 * widths[0]);
-                let integer = quantise(&net, &calibration).unwrap();
+                let bits = output_bits(&net, &calibration).unwrap();
+                let integer = quantise(&net, &bits).unwrap();
                 let fresh = random_rows(&mut random, 500 * widths[0]);
                 let r = correlation(&net, &integer, &fresh);
                 // Each weight is off by up to 1/126 of the largest and each hidden code by half a unit
@@ -218,7 +253,7 @@ mod tests {
         };
         let net = FloatNet::new(parts).unwrap();
         let rows = [200, 100, 0, 0, 40, 16];
-        let integer = quantise(&net, &rows).unwrap();
+        let integer = quantise(&net, &output_bits(&net, &rows).unwrap()).unwrap();
         let display = 2_f32.powi(-i32::from(integer.parts().score_bits));
         for row in rows.chunks_exact(2) {
             let score = integer.score(row) as f32 * display;
@@ -234,12 +269,14 @@ mod tests {
         let refused = |change: &dyn Fn(&mut FloatParts)| {
             let mut parts = net.parts().clone();
             change(&mut parts);
-            quantise(&FloatNet::new(parts).unwrap(), &rows).unwrap_err().to_string()
+            let net = FloatNet::new(parts).unwrap();
+            let bits = output_bits(&net, &rows).unwrap();
+            quantise(&net, &bits).unwrap_err().to_string()
         };
         let error = refused(&|p| p.layers[1].weights.iter_mut().for_each(|w| *w *= 1e6));
         assert!(error.contains("weight decay"), "{error}");
         let error = refused(&|p| p.layers[1].biases[0] = 1e9);
         assert!(error.contains("weight decay"), "{error}");
-        assert!(quantise(&net, &[]).unwrap_err().to_string().contains("calibrate"));
+        assert!(output_bits(&net, &[]).unwrap_err().to_string().contains("calibrate"));
     }
 }

@@ -11,22 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use scout40_models::autoencoder::quantise::quantise;
 use scout40_models::autoencoder::train::{
     Architecture, AutoencoderConfig, Calibration, CodeRows, Ending, EpochRecord, Loss, Observer,
     Schedule, Trainer, n_training_rows,
 };
-use scout40_models::file::Provenance;
-use scout40_models::{Autoencoder, FeatureSpec, Model};
+use scout40_models::file::{Provenance, write_whole};
+use scout40_models::{FeatureSpec, Model};
 
 use super::{RowsArgs, TrainingStream};
 use crate::cli::inspect::model_text;
 use crate::cli::output::{grouped, print, progress_bar, refuse_overwrite};
 use crate::clock::Clock;
 use crate::config::UsageError;
-
-/// Most rows that the scales of the integer network are taken from.
-const QUANTISATION_ROWS: usize = 50_000;
 
 /// Trains an autoencoder.
 ///
@@ -37,11 +33,13 @@ const QUANTISATION_ROWS: usize = 50_000;
 Examples:
   # a variational autoencoder, of which the encoder is kept: 57-32-16-8
   scout40 train autoencoder --input zb.s40 --rows 0..800000 -o vae.model
-  # the squared error of the transverse momenta alone
-  scout40 train autoencoder --input zb.s40 --kind reconstruction --targets pt -o ae.model
-  # other widths, a robust loss, nothing learnt beyond the 99.9 % quantile of each feature
-  scout40 train autoencoder --input zb.s40 --kind reconstruction --hidden 24-4-24 \\
-      --loss huber:0.2 --clip-quantile 0.999 --epochs 20 -o small.model")]
+  # momenta alone, hardly any of their tails learnt: what finds most signal here
+  scout40 train autoencoder --input zb.s40 --rows 0..800000 \\
+      --features 'met.pt, egamma[0..4].pt, muon[0..4].pt, jet[0..10].pt' \\
+      --kind reconstruction --hidden 8-2-8 --cap 1 --loss huber:0.02 --clip-quantile 0.99 \\
+      --shift met=0,egamma=0,muon=-1,jet=1 -o ae.model
+  # the published convolutional autoencoder, all of the image reconstructed
+  scout40 train autoencoder --input zb.s40 --kind convolutional -o cae.model")]
 pub struct AutoencoderArgs {
     #[command(flatten)]
     rows: RowsArgs,
@@ -51,23 +49,27 @@ pub struct AutoencoderArgs {
     /// Kind of network
     #[arg(long, default_value = "variational")]
     kind: Kind,
-    /// Widths of hidden layers, such as `32-16`, or `none`; default: 32-16 before the latent
-    /// variables, 32-16-8-16-32 between inputs and outputs
+    /// Widths of hidden layers, such as `32-16`, or `none`; not convolutional; default: 32-16
+    /// before the latent variables, 32-16-8-16-32 between inputs and outputs
     #[arg(long, value_parser = widths, value_name = "N-N-...")]
     hidden: Option<Widths>,
-    /// Number of latent variables; variational only; default: 8
+    /// Number of latent variables; variational and convolutional; default: 8
     #[arg(long, value_name = "N")]
     latent: Option<u32>,
     /// Weight of the Kullback-Leibler divergence; variational only; default: 0.01
     #[arg(long)]
     beta: Option<f64>,
-    /// What is reconstructed: `all`, or fields and features such as `pt` or `met_pt,jet0_pt`
-    #[arg(long, default_value = "all", value_name = "NAMES")]
-    targets: String,
+    /// Number of 3 x 3 filters over objects and fields; convolutional only; default: 10
+    #[arg(long, value_name = "N")]
+    filters: Option<u32>,
+    /// What is reconstructed: `all`, or fields and features such as `pt` or `met_pt,jet0_pt`;
+    /// default: the transverse momenta, if there are any and no image has to be reconstructed
+    #[arg(long, value_name = "NAMES")]
+    targets: Option<String>,
     /// What an error costs: `mse`, or `huber:DELTA` with DELTA in units of 128 codes
     #[arg(long, default_value = "mse", value_parser = loss)]
     loss: Loss,
-    /// Where hidden values are clipped, in units of 128 codes, or `none`
+    /// Power of two near which hidden values are clipped, in units of 128 codes, or `none`
     #[arg(long, default_value = "4", value_parser = cap, value_name = "X|none")]
     cap: f32,
     /// Largest learning rate
@@ -85,6 +87,9 @@ pub struct AutoencoderArgs {
     /// Most passes over the rows
     #[arg(long, default_value_t = 10, value_name = "N")]
     epochs: u32,
+    /// Passes after those in which weights and values are rounded as in the integer network
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    fine_tuning_epochs: u32,
     /// Rows of a step
     #[arg(long, default_value_t = 1024, value_name = "N")]
     batch_size: u32,
@@ -123,6 +128,9 @@ enum Kind {
     /// The score is the squared error of the outputs
     #[value(alias = "ae")]
     Reconstruction,
+    /// 3 x 3 filters over objects and their pt, eta, phi; the score is the squared error
+    #[value(alias = "cae")]
+    Convolutional,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -185,30 +193,52 @@ fn shift(text: &str) -> Result<(String, i8), String> {
     parsed.ok_or_else(|| format!("expected a shift such as `jet=2`, found `{text}`"))
 }
 
-fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfig> {
-    let given = |option: &str| {
-        UsageError(format!("`{option}` only means something with `--kind variational`"))
-    };
+/// The kind of network that was asked for.
+fn architecture(args: &AutoencoderArgs) -> Result<Architecture, UsageError> {
     let hidden = args.hidden.clone().map(|widths| widths.0);
-    let architecture = match (args.kind, Architecture::variational()) {
-        (Kind::Variational, Architecture::Variational { hidden: widths, latent, beta }) => {
-            Architecture::Variational {
-                hidden: hidden.unwrap_or(widths),
-                latent: args.latent.unwrap_or(latent),
-                beta: args.beta.unwrap_or(beta),
-            }
-        }
-        _ if args.latent.is_some() => return Err(given("--latent").into()),
-        _ if args.beta.is_some() => return Err(given("--beta").into()),
-        _ => hidden.map_or_else(Architecture::reconstruction, |hidden| {
-            Architecture::Reconstruction { hidden }
-        }),
+    let options = [
+        ("--hidden", hidden.is_some(), args.kind != Kind::Convolutional),
+        ("--latent", args.latent.is_some(), args.kind != Kind::Reconstruction),
+        ("--beta", args.beta.is_some(), args.kind == Kind::Variational),
+        ("--filters", args.filters.is_some(), args.kind == Kind::Convolutional),
+    ];
+    if let Some((option, ..)) = options.iter().find(|(_, is_given, is_used)| *is_given && !is_used)
+    {
+        let kind = args.kind.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned());
+        return Err(UsageError(format!("`{option}` means nothing with `--kind {kind}`")));
+    }
+    let mut architecture = match args.kind {
+        Kind::Variational => Architecture::variational(),
+        Kind::Reconstruction => Architecture::reconstruction(),
+        Kind::Convolutional => Architecture::convolutional(),
     };
+    match &mut architecture {
+        Architecture::Variational { hidden: widths, latent, beta } => {
+            *widths = hidden.unwrap_or_else(|| widths.clone());
+            *latent = args.latent.unwrap_or(*latent);
+            *beta = args.beta.unwrap_or(*beta);
+        }
+        Architecture::Reconstruction { hidden: widths } => {
+            *widths = hidden.unwrap_or_else(|| widths.clone());
+        }
+        Architecture::Convolutional { filters, latent } => {
+            *filters = args.filters.unwrap_or(*filters);
+            *latent = args.latent.unwrap_or(*latent);
+        }
+    }
+    Ok(architecture)
+}
+
+fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfig> {
+    let architecture = architecture(args)?;
+    if args.kind == Kind::Convolutional {
+        check_image(spec)?;
+    }
     // Without rows for validation, nothing tells when to lose patience.
     let patience = args.patience.0.filter(|_| args.validation_fraction != 0.0);
     Ok(AutoencoderConfig {
         architecture,
-        targets: targets(&args.targets, spec)?,
+        targets: targets(args, spec)?,
         loss: args.loss,
         cap: args.cap,
         learning_rate: args.learning_rate,
@@ -219,6 +249,7 @@ fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfi
         warm_up: args.warm_up,
         weight_decay: args.weight_decay,
         epochs: args.epochs,
+        fine_tuning_epochs: args.fine_tuning_epochs,
         batch_size: args.batch_size,
         validation_fraction: args.validation_fraction,
         patience,
@@ -227,8 +258,34 @@ fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfi
     })
 }
 
+/// Neighbours in an image must be objects and their fields.
+fn check_image(spec: &FeatureSpec) -> Result<(), UsageError> {
+    let names = spec.names();
+    let fits = |object: &[String]| {
+        let field = |name: &str, field| name.ends_with(field) || name.starts_with("zero");
+        object.iter().zip(["_pt", "_eta", "_phi"]).all(|(name, ending)| field(name, ending))
+    };
+    match names.chunks(3).find(|object| !fits(object)) {
+        None => Ok(()),
+        Some(object) => Err(UsageError(format!(
+            "features: expected pt, eta, phi of each object, as an image has them, found {}\n\
+             hint: `--features l1-57`, or such as `jet[0..10].(pt,eta,phi)`",
+            object.join(", ")
+        ))),
+    }
+}
+
+/// The features that are reconstructed; none: all.
+fn targets(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<Vec<u16>, UsageError> {
+    match &args.targets {
+        Some(text) => named_features(text, spec),
+        None if args.kind == Kind::Convolutional => Ok(Vec::new()),
+        None => Ok(named_features("pt", spec).unwrap_or_default()),
+    }
+}
+
 /// The features that a list of names and fields means; none: all.
-fn targets(text: &str, spec: &FeatureSpec) -> Result<Vec<u16>, UsageError> {
+fn named_features(text: &str, spec: &FeatureSpec) -> Result<Vec<u16>, UsageError> {
     if text == "all" {
         return Ok(Vec::new());
     }
@@ -296,8 +353,9 @@ impl Observer for Watch {
         let validation =
             record.validation_loss.map_or(String::new(), |loss| format!(", validation {loss:.6}"));
         let EpochRecord { epoch, training_loss, seconds, .. } = record;
+        let part = if record.is_fine_tuning { " (fine-tuning)" } else { "" };
         self.bar.suspend(|| {
-            eprintln!("epoch {epoch}: loss {training_loss:.6}{validation}, {seconds:.1} s");
+            eprintln!("epoch {epoch}{part}: loss {training_loss:.6}{validation}, {seconds:.1} s");
         });
     }
 }
@@ -333,7 +391,7 @@ pub fn run(args: &AutoencoderArgs) -> Result<()> {
         );
     }
     write_losses(&paths.loss, trainer.history())?;
-    write_model(args, &config, &stream, &rows, &trainer)?;
+    write_model(args, &config, &stream, &trainer)?;
     if !args.keep_checkpoint {
         std::fs::remove_file(&paths.checkpoint)
             .with_context(|| format!("while removing `{}`", paths.checkpoint.display()))?;
@@ -358,23 +416,18 @@ fn code_rows(
 
 /// Writes the loss curve, whole or not at all.
 fn write_losses(path: &Path, history: &[EpochRecord]) -> Result<()> {
-    let mut text = "epoch,training_loss,validation_loss,learning_rate,seconds\n".to_owned();
+    let mut text = "epoch,part,training_loss,validation_loss,learning_rate,seconds\n".to_owned();
     for record in history {
         let validation = record.validation_loss.map_or(String::new(), |loss| loss.to_string());
+        let part = if record.is_fine_tuning { "fine-tuning" } else { "training" };
         let EpochRecord { epoch, training_loss, learning_rate, seconds, .. } = record;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{epoch},{training_loss},{validation},{learning_rate},{seconds:.3}");
+        let _ = writeln!(
+            text,
+            "{epoch},{part},{training_loss},{validation},{learning_rate},{seconds:.3}"
+        );
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".unfinished");
-    let temporary = PathBuf::from(temporary);
-    std::fs::write(&temporary, text)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .inspect_err(|_| {
-            // The error that is returned says more than a second one about the left-over.
-            let _ = std::fs::remove_file(&temporary);
-        })
-        .with_context(|| format!("while writing `{}`", path.display()))
+    Ok(write_whole(path, text.as_bytes(), "writing the loss curve")?)
 }
 
 /// Makes the integer network, and writes both into the model file.
@@ -382,12 +435,9 @@ fn write_model(
     args: &AutoencoderArgs,
     config: &AutoencoderConfig,
     stream: &TrainingStream,
-    rows: &CodeRows,
     trainer: &Trainer,
 ) -> Result<()> {
-    let float = trainer.net()?;
-    let n_training = n_training_rows(config, stream.n_rows());
-    let integer = quantise(&float, &rows.some_rows(QUANTISATION_ROWS, n_training))?;
+    let autoencoder = trainer.autoencoder()?;
     let mut settings = config.settings();
     settings.push(("best_epoch".to_owned(), trainer.best_epoch().to_string()));
     if !args.shift.is_empty() {
@@ -400,7 +450,6 @@ fn write_model(
         rng_seed: args.seed,
         inputs: vec![stream.input()],
     };
-    let autoencoder = Autoencoder::new(float, integer)?;
     let model = Model::new(stream.spec.clone(), autoencoder, provenance)?;
     model.write(&args.output)?;
     let (path, n_rows) = (args.output.display(), grouped(stream.n_rows()));
@@ -431,10 +480,10 @@ mod tests {
     #[test]
     fn targets_are_named_by_feature_or_by_field() {
         let spec = FeatureSpec::parse("met.pt, jet[0..2].(pt,eta), zero").unwrap();
-        assert_eq!(targets("pt", &spec).unwrap(), [0, 1, 3]);
-        assert_eq!(targets("jet0_eta, met_pt", &spec).unwrap(), [0, 2]);
-        assert_eq!(targets("all", &spec).unwrap(), [0; 0]);
-        let error = targets("pt,phi", &spec).unwrap_err().to_string();
+        assert_eq!(named_features("pt", &spec).unwrap(), [0, 1, 3]);
+        assert_eq!(named_features("jet0_eta, met_pt", &spec).unwrap(), [0, 2]);
+        assert_eq!(named_features("all", &spec).unwrap(), [0; 0]);
+        let error = named_features("pt,phi", &spec).unwrap_err().to_string();
         assert!(error.contains("jet1_eta, zero5, found `phi`"), "{error}");
     }
 

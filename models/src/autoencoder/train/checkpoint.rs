@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::file::{io_error, write_whole};
 
 const MAGIC: [u8; 8] = *b"S40TRAIN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 24;
 
 /// What one pass over the rows gave.
@@ -31,6 +31,8 @@ const HEADER_BYTES: usize = 24;
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: u32,
+    /// Whether it was one of fine-tuning.
+    pub is_fine_tuning: bool,
     /// Mean loss of its steps, each before its update.
     pub training_loss: f64,
     /// Loss of the rows held back, after the last step; none if there are none.
@@ -49,6 +51,15 @@ pub(super) struct Best {
     pub(super) parameters: Vec<f32>,
 }
 
+/// The second part of a training, with the network as its integer twin will be.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(super) struct FineTuning {
+    /// Epochs completed before.
+    pub(super) after: u32,
+    /// Fractional bits that the outputs of each layer should have.
+    pub(super) output_bits: Vec<i32>,
+}
+
 /// How far a training is.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 pub(super) struct State {
@@ -62,7 +73,9 @@ pub(super) struct State {
     pub(super) seconds: f64,
     pub(super) parameters: Vec<f32>,
     pub(super) adam: Adam,
+    /// Of the current part.
     pub(super) best: Option<Best>,
+    pub(super) fine_tuning: Option<FineTuning>,
     pub(super) history: Vec<EpochRecord>,
 }
 

@@ -1,5 +1,6 @@
 //! What is trained and how: every setting, checked before anything is read.
 
+use super::network::image;
 use crate::autoencoder::float::{MAX_LAYERS, MAX_OUTPUTS, MAX_WIDTH};
 use crate::error::{Error, Result};
 
@@ -22,7 +23,25 @@ pub enum Architecture {
         /// Widths of the layers between inputs and outputs.
         hidden: Vec<u32>,
     },
+    /// The published convolutional autoencoder; events are images of objects with three fields.
+    /// The score is the squared error of the whole image. **Source**: `convolution.rs`.
+    Convolutional {
+        /// Kernels of 3 × 3.
+        filters: u32,
+        /// Number of latent variables.
+        latent: u32,
+    },
 }
+
+/// Fields of an object of an image: pT, eta, phi.
+pub(super) const IMAGE_FIELDS: usize = 3;
+
+/// Caps of hidden values that can be asked for.
+const MIN_CAP: f32 = 1.0 / 256.0;
+const MAX_CAP: f32 = 256.0;
+
+/// Learning rate of fine-tuning, in units of the other.
+const FINE_TUNING_RATE: f64 = 0.1;
 
 impl Architecture {
     /// 32-16-8, weight of the divergence 0.01.
@@ -35,6 +54,12 @@ impl Architecture {
     #[must_use]
     pub fn reconstruction() -> Architecture {
         Architecture::Reconstruction { hidden: vec![32, 16, 8, 16, 32] }
+    }
+
+    /// Ten filters, eight latent variables.
+    #[must_use]
+    pub fn convolutional() -> Architecture {
+        Architecture::Convolutional { filters: 10, latent: 8 }
     }
 }
 
@@ -68,7 +93,8 @@ pub struct AutoencoderConfig {
     pub targets: Vec<u16>,
     /// What an error costs.
     pub loss: Loss,
-    /// Where hidden values are clipped; infinity: nowhere.
+    /// Power of two near which hidden values are clipped, at 255/256 of it, so that it is the
+    /// largest of 256 codes; infinity: nowhere.
     pub cap: f32,
     /// Largest learning rate, after the warm-up.
     pub learning_rate: f64,
@@ -80,6 +106,9 @@ pub struct AutoencoderConfig {
     pub weight_decay: f64,
     /// Most passes over the training rows.
     pub epochs: u32,
+    /// Passes after those in which the network is what its integer twin will be, at a tenth of the
+    /// learning rate.
+    pub fine_tuning_epochs: u32,
     /// Rows of a step.
     pub batch_size: u32,
     /// Part of the rows, the last ones, that is not trained on.
@@ -105,6 +134,7 @@ impl Default for AutoencoderConfig {
             warm_up: 0.5,
             weight_decay: 0.0,
             epochs: 10,
+            fine_tuning_epochs: 2,
             batch_size: 1024,
             validation_fraction: 0.1,
             patience: Some(5),
@@ -136,11 +166,14 @@ impl AutoencoderConfig {
                 return Err(Error::setting(setting, expected, found));
             }
         }
-        if self.cap.is_nan() || self.cap <= 0.0 {
-            return Err(Error::setting("cap of hidden values", positive, self.cap));
+        let is_power = self.cap.is_normal() && self.cap.to_bits().trailing_zeros() >= 23;
+        if self.cap != f32::INFINITY && !(is_power && (MIN_CAP..=MAX_CAP).contains(&self.cap)) {
+            let expected = format!("none, or a power of two from {MIN_CAP} to {MAX_CAP}");
+            return Err(Error::setting("cap of hidden values", expected, self.cap));
         }
         let counts = [
             ("epochs", self.epochs, 100_000),
+            ("epochs of fine-tuning", self.fine_tuning_epochs + 1, 100_000),
             ("batch size", self.batch_size, 1 << 20),
             ("patience", self.patience.unwrap_or(1), 100_000),
         ];
@@ -160,9 +193,27 @@ impl AutoencoderConfig {
         if !(1..=MAX_WIDTH).contains(&n_features) {
             return Err(Error::setting("features", format!("1 to {MAX_WIDTH}"), n_features));
         }
+        let convolutional;
         let (hidden, outputs) = match &self.architecture {
             Architecture::Variational { hidden, latent, .. } => (hidden, *latent as usize),
             Architecture::Reconstruction { hidden } => (hidden, self.n_targets(n_features)),
+            &Architecture::Convolutional { filters, latent } => {
+                if !n_features.is_multiple_of(IMAGE_FIELDS) || n_features < 2 * IMAGE_FIELDS {
+                    let expected = "two or more objects of (pt, eta, phi)";
+                    return Err(Error::setting("features of an image", expected, n_features));
+                }
+                if !self.targets.is_empty() {
+                    let expected = "all, as the whole image is reconstructed";
+                    return Err(Error::setting("targets", expected, self.targets.len()));
+                }
+                let most = MAX_WIDTH as u32;
+                if !(1..=most).contains(&filters) {
+                    return Err(Error::setting("filters", format!("1 to {most}"), filters));
+                }
+                let hidden = image(filters, n_features).n_hidden() as u32;
+                convolutional = vec![hidden, latent, hidden];
+                (&convolutional, n_features)
+            }
         };
         if hidden.len() >= MAX_LAYERS {
             let expected = format!("at most {}", MAX_LAYERS - 1);
@@ -191,7 +242,7 @@ impl AutoencoderConfig {
     pub(super) fn beta(&self) -> f64 {
         match self.architecture {
             Architecture::Variational { beta, .. } => beta,
-            Architecture::Reconstruction { .. } => 0.0,
+            Architecture::Reconstruction { .. } | Architecture::Convolutional { .. } => 0.0,
         }
     }
 
@@ -203,6 +254,26 @@ impl AutoencoderConfig {
         }
     }
 
+    /// Where hidden values are clipped.
+    pub(super) fn clipped_at(&self) -> f32 {
+        self.cap * (255.0 / 256.0)
+    }
+
+    /// Learning rate of a step of fine-tuning, counted from 0, of `n_steps` in all.
+    pub(super) fn fine_tuning_rate_at(&self, step: u64, n_steps: u64) -> f64 {
+        FINE_TUNING_RATE * self.scheduled(step as f64 / (n_steps as f64).max(1.0))
+    }
+
+    /// The learning rate when some part of all steps is done.
+    fn scheduled(&self, done: f64) -> f64 {
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
+    }
+
     /// Learning rate of a step, counted from 0, of `n_steps` in all.
     pub(super) fn learning_rate_at(&self, step: u64, n_steps: u64, steps_per_epoch: u64) -> f64 {
         let warm_up = (self.warm_up * steps_per_epoch as f64).min(n_steps as f64);
@@ -210,13 +281,7 @@ impl AutoencoderConfig {
         if step + 1.0 < warm_up {
             return self.learning_rate * (step + 1.0) / warm_up;
         }
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Cosine => {
-                let done = (step - warm_up).max(0.0) / (n_steps as f64 - warm_up).max(1.0);
-                self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-            }
-        }
+        self.scheduled((step - warm_up).max(0.0) / (n_steps as f64 - warm_up).max(1.0))
     }
 
     /// Every setting by its name, as it is recorded in models and compared with checkpoints.
@@ -236,6 +301,11 @@ impl AutoencoderConfig {
                 add("architecture", "reconstruction".to_owned());
                 add("hidden", list(hidden));
             }
+            Architecture::Convolutional { filters, latent } => {
+                add("architecture", "convolutional".to_owned());
+                add("filters", filters.to_string());
+                add("latent", latent.to_string());
+            }
         }
         let targets: Vec<String> = self.targets.iter().map(u16::to_string).collect();
         let targets = if targets.is_empty() { "all".to_owned() } else { targets.join(",") };
@@ -253,6 +323,7 @@ impl AutoencoderConfig {
         add("warm_up", self.warm_up.to_string());
         add("weight_decay", self.weight_decay.to_string());
         add("epochs", self.epochs.to_string());
+        add("fine_tuning_epochs", self.fine_tuning_epochs.to_string());
         add("batch_size", self.batch_size.to_string());
         add("validation_fraction", self.validation_fraction.to_string());
         add("patience", self.patience.map_or("none".to_owned(), |p| p.to_string()));
@@ -285,6 +356,9 @@ mod tests {
         refuse(|c| c.loss = Loss::Huber { delta: 0.0 }, "Huber");
         refuse(|c| c.clip_quantile = Some(1.0), "clip quantile");
         refuse(|c| c.cap = 0.0, "cap");
+        refuse(|c| c.cap = 0.75, "power of two");
+        refuse(|c| c.cap = f32::NAN, "power of two");
+        refuse(|c| c.fine_tuning_epochs = 200_000, "fine-tuning");
         refuse(|c| c.epochs = 0, "epochs");
         refuse(|c| c.batch_size = 0, "batch size");
         refuse(|c| c.patience = Some(0), "patience");
@@ -297,6 +371,11 @@ mod tests {
         config.architecture = hidden(vec![]);
         config.check(127).unwrap();
         assert!(config.check(128).unwrap_err().to_string().contains("outputs"));
+        config.architecture = Architecture::convolutional();
+        config.check(57).unwrap();
+        assert!(config.check(56).unwrap_err().to_string().contains("objects of (pt, eta, phi)"));
+        config.architecture = Architecture::Convolutional { filters: 40, latent: 8 };
+        assert!(config.check(57).unwrap_err().to_string().contains("width"));
         config.architecture = Architecture::Variational { hidden: vec![], latent: 0, beta: 1.0 };
         assert!(config.check(57).unwrap_err().to_string().contains("outputs"));
     }

@@ -1,11 +1,15 @@
-//! Training of autoencoders: rows in, a [`FloatNet`] out.
+//! Training of autoencoders: rows in, an [`Autoencoder`] out.
 //!
 //! ```text
 //! stream ─► Calibration ─► scales ─┐
-//! stream ─────────────────────────►┴► CodeRows ─► Trainer ─► FloatNet
+//! stream ─────────────────────────►┴► CodeRows ─► Trainer ─► Autoencoder
 //!                                                 │  ▲
 //!                                     checkpoint ◄┘  └ observer: progress, stop
 //! ```
+//!
+//! A training has two parts. First the network is trained in floating point; then, from the best
+//! numbers so far, as what its integer twin will be: with rounded weights and values, whose scales
+//! are chosen between the parts and stay.
 //!
 //! Every random choice comes from a stream of its own that is derived from the seed: the initial
 //! numbers, the order of the rows in each epoch, the noise of each step. So a training that was
@@ -19,16 +23,19 @@
 mod adam;
 mod checkpoint;
 mod config;
+mod convolution;
 mod network;
 mod rows;
 
 use std::path::Path;
 
+use crate::autoencoder::Autoencoder;
 use crate::autoencoder::float::{CODES_PER_UNIT, FloatNet};
+use crate::autoencoder::quantise::{output_bits, quantise};
 use crate::error::{Error, Result};
 use crate::forest::rng::TreeRng as SeededRng;
 use adam::Adam;
-use checkpoint::{Best, State};
+use checkpoint::{Best, FineTuning, State};
 use network::{Batch, Network, standard_normal};
 
 pub use checkpoint::EpochRecord;
@@ -37,6 +44,9 @@ pub use rows::{BEYOND_BULK, BULK_CODES, Calibration, CodeRows};
 
 /// Rows of a step of validation.
 const VALIDATION_ROWS: usize = 4096;
+
+/// Most rows that the scales of the integer network are taken from.
+const QUANTISATION_ROWS: usize = 50_000;
 
 /// Random streams of validation: beyond those of 2^31 epochs.
 const VALIDATION_STREAM: u64 = 1 << 63;
@@ -110,6 +120,7 @@ impl<'a> Trainer<'a> {
             adam: Adam::new(parameters.len()),
             parameters,
             best: None,
+            fine_tuning: None,
             history: Vec::new(),
         };
         let training = &codes[..n_training * rows.n_features()];
@@ -144,9 +155,13 @@ impl<'a> Trainer<'a> {
         checkpoint: Option<&Path>,
         observer: &mut dyn Observer,
     ) -> Result<Ending> {
-        while self.state.epoch < self.config.epochs {
-            if self.is_patience_over() {
-                return Ok(Ending::NoProgress);
+        loop {
+            if self.is_part_over() {
+                let is_last = self.state.fine_tuning.is_some();
+                if is_last || self.config.fine_tuning_epochs == 0 {
+                    return Ok(self.ending());
+                }
+                self.begin_fine_tuning()?;
             }
             let go_on = self.steps(observer)?;
             if self.state.step == self.steps_per_epoch() {
@@ -159,7 +174,6 @@ impl<'a> Trainer<'a> {
                 return Ok(Ending::Interrupted);
             }
         }
-        Ok(Ending::Finished)
     }
 
     /// Every epoch so far.
@@ -174,27 +188,43 @@ impl<'a> Trainer<'a> {
         u64::from(self.state.epoch) * u64::from(self.steps_per_epoch()) + u64::from(self.state.step)
     }
 
-    /// Steps of all epochs.
+    /// Steps of all epochs, as far as is known: the first part may end early.
     #[must_use]
     pub fn n_steps(&self) -> u64 {
-        u64::from(self.config.epochs) * u64::from(self.steps_per_epoch())
+        let first = self.state.fine_tuning.as_ref().map_or(self.config.epochs, |part| part.after);
+        u64::from(first + self.config.fine_tuning_epochs) * u64::from(self.steps_per_epoch())
     }
 
-    /// The epoch that [`Trainer::net`] is of: the one with the lowest validation loss, without
-    /// validation the last; 0 before the first has ended.
+    /// The epoch that [`Trainer::autoencoder`] is of: the one with the lowest validation loss of
+    /// the last part, or the last of the part before; without validation the very last. 0 before
+    /// the first has ended.
     #[must_use]
     pub fn best_epoch(&self) -> u32 {
         self.state.best.as_ref().map_or(self.state.epoch, |best| best.epoch)
     }
 
-    /// The network of the best epoch.
+    /// The network of the best epoch and its integer twin.
     ///
     /// # Errors
-    /// If its numbers are not finite.
-    pub fn net(&self) -> Result<FloatNet> {
+    /// If its numbers are not finite, or too large for the integer path.
+    pub fn autoencoder(&self) -> Result<Autoencoder> {
+        let float = self.net()?;
+        let bits = match &self.state.fine_tuning {
+            Some(part) => part.output_bits.clone(),
+            None => self.output_bits(&float)?,
+        };
+        let integer = quantise(&float, &bits)?;
+        Autoencoder::new(float, integer)
+    }
+
+    fn net(&self) -> Result<FloatNet> {
         let best = self.state.best.as_ref();
         let parameters = best.map_or(&self.state.parameters, |best| &best.parameters);
         self.network.export(parameters, self.rows.scales())
+    }
+
+    fn output_bits(&self, net: &FloatNet) -> Result<Vec<i32>> {
+        output_bits(net, &self.rows.some_rows(QUANTISATION_ROWS, self.n_training as u64))
     }
 
     fn steps_per_epoch(&self) -> u32 {
@@ -202,9 +232,55 @@ impl<'a> Trainer<'a> {
         self.n_training as u32 / self.config.batch_size
     }
 
-    fn is_patience_over(&self) -> bool {
+    fn is_part_over(&self) -> bool {
+        if let Some(part) = &self.state.fine_tuning {
+            return self.state.epoch - part.after >= self.config.fine_tuning_epochs;
+        }
         let since_best = self.state.epoch - self.best_epoch();
-        self.config.patience.is_some_and(|patience| since_best >= patience)
+        self.state.epoch >= self.config.epochs
+            || self.config.patience.is_some_and(|patience| since_best >= patience)
+    }
+
+    fn ending(&self) -> Ending {
+        let part = self.state.fine_tuning.as_ref();
+        let n_epochs = part.map_or(self.state.epoch, |part| part.after);
+        if n_epochs < self.config.epochs { Ending::NoProgress } else { Ending::Finished }
+    }
+
+    /// From the best numbers so far, with an optimiser that remembers nothing.
+    fn begin_fine_tuning(&mut self) -> Result<()> {
+        let output_bits = self.output_bits(&self.net()?)?;
+        let state = &mut self.state;
+        if let Some(best) = state.best.take() {
+            state.parameters = best.parameters;
+        }
+        state.adam = Adam::new(state.parameters.len());
+        state.fine_tuning = Some(FineTuning { after: state.epoch, output_bits });
+        // What rounding alone makes of them is the first to beat.
+        if let Some(loss) = self.validation_loss() {
+            let parameters = self.state.parameters.clone();
+            self.state.best = Some(Best { epoch: self.state.epoch, loss, parameters });
+        }
+        Ok(())
+    }
+
+    /// What the layers of the integer twin should have, while fine-tuning.
+    fn bits(&self) -> Option<&[i32]> {
+        self.state.fine_tuning.as_ref().map(|part| part.output_bits.as_slice())
+    }
+
+    fn learning_rate_at(&self, step: u64) -> f64 {
+        let per_epoch = u64::from(self.steps_per_epoch());
+        match &self.state.fine_tuning {
+            None => {
+                let n_steps = u64::from(self.config.epochs) * per_epoch;
+                self.config.learning_rate_at(step, n_steps, per_epoch)
+            }
+            Some(part) => {
+                let n_steps = u64::from(self.config.fine_tuning_epochs) * per_epoch;
+                self.config.fine_tuning_rate_at(step - u64::from(part.after) * per_epoch, n_steps)
+            }
+        }
     }
 
     /// The steps that the epoch still lacks. Returns whether the observer wants to go on.
@@ -219,12 +295,13 @@ impl<'a> Trainer<'a> {
             let rows = &order[self.state.step as usize * size..][..size];
             let noise = self.rng(self.state.step + 1);
             let batch = self.batch(rows.iter().map(|&row| row as usize), noise);
-            let (loss, gradient) = self.network.gradient(&self.state.parameters, &batch);
+            let (loss, gradient) =
+                self.network.gradient(&self.state.parameters, &batch, self.bits());
             if !loss.is_finite() {
                 return Err(self.diverged(loss.into()));
             }
             let step = self.n_steps_done();
-            let rate = self.config.learning_rate_at(step, n_steps, steps_per_epoch.into());
+            let rate = self.learning_rate_at(step);
             let decay = (rate * self.config.weight_decay) as f32;
             let State { adam, parameters, .. } = &mut self.state;
             adam.step(parameters, &gradient, rate as f32, &decayed, decay);
@@ -250,9 +327,10 @@ impl<'a> Trainer<'a> {
         let last = self.n_steps_done() - 1;
         let record = EpochRecord {
             epoch: self.state.epoch + 1,
+            is_fine_tuning: self.state.fine_tuning.is_some(),
             training_loss: self.state.loss_sum / f64::from(n_steps),
             validation_loss,
-            learning_rate: self.config.learning_rate_at(last, self.n_steps(), n_steps.into()),
+            learning_rate: self.learning_rate_at(last),
             seconds: self.state.seconds + observer.now_s() - start_s,
         };
         let state = &mut self.state;
@@ -311,7 +389,7 @@ impl<'a> Trainer<'a> {
             let end = (start + VALIDATION_ROWS).min(n_rows);
             let rng = SeededRng::of_tree(self.config.rng_seed, VALIDATION_STREAM | start as u64);
             let batch = self.batch(start..end, rng);
-            let loss = self.network.loss_of(&self.state.parameters, &batch);
+            let loss = self.network.loss_of(&self.state.parameters, &batch, self.bits());
             sum += f64::from(loss) * (end - start) as f64;
         }
         (n_rows > self.n_training).then(|| sum / (n_rows - self.n_training) as f64)

@@ -7,37 +7,64 @@
 //! ```text
 //! variational     x ─► encoder ─► means ──────┬──────────────► + ─► decoder ─► outputs
 //!                         └─► log-variances ──┴─► exp(½ ·) · noise
-//! reconstruction  x ─► encoder, all of it ─► outputs
+//! others          x ─► encoder, all of it ─► outputs
 //! ```
+//!
+//! Fine-tuning sees the encoder as its integer twin will be: weights and biases on their grid,
+//! every value rounded to its own. Gradients pass through roundings as if they were not there.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn_tensor::{Device, Tensor, TensorData};
 
 use super::config::{Architecture, AutoencoderConfig, Loss};
+use super::convolution::{Image, Sharing};
 use crate::autoencoder::float::{DenseLayer, FloatNet, FloatParts, InputScale};
+use crate::autoencoder::quantise::{CODE_BITS, Grid};
 use crate::error::Result;
 use crate::forest::rng::TreeRng as SeededRng;
 
 /// Log-variances are kept within ± this, so that no exponential overflows.
 const MAX_LOG_VARIANCE: f32 = 10.0;
 
-/// Where the numbers of a layer are. Weights have the shape `(n_inputs, n_outputs)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Dense {
+/// Where the numbers of a layer are. All weights have the shape `(n_inputs, n_outputs)`.
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
     n_inputs: usize,
     n_outputs: usize,
     start: usize,
+    /// How they come from fewer numbers, if they do.
+    sharing: Option<Arc<Sharing>>,
 }
 
-impl Dense {
-    fn weights(self) -> Range<usize> {
-        self.start..self.start + self.n_inputs * self.n_outputs
+impl Layer {
+    fn weights(&self) -> Range<usize> {
+        let n_weights =
+            self.sharing.as_ref().map_or(self.n_inputs * self.n_outputs, |s| s.n_weights);
+        self.start..self.start + n_weights
     }
 
-    fn biases(self) -> Range<usize> {
+    fn biases(&self) -> Range<usize> {
         let start = self.weights().end;
-        start..start + self.n_outputs
+        start..start + self.sharing.as_ref().map_or(self.n_outputs, |s| s.n_biases)
+    }
+
+    fn all_weights<'a>(&self, parameters: &'a [f32]) -> Cow<'a, [f32]> {
+        let own = &parameters[self.weights()];
+        match &self.sharing {
+            None => Cow::Borrowed(own),
+            Some(sharing) => Cow::Owned(sharing.all_weights(own)),
+        }
+    }
+
+    fn all_biases<'a>(&self, parameters: &'a [f32]) -> Cow<'a, [f32]> {
+        let own = &parameters[self.biases()];
+        match &self.sharing {
+            None => Cow::Borrowed(own),
+            Some(sharing) => Cow::Owned(sharing.all_biases(own)),
+        }
     }
 }
 
@@ -45,11 +72,11 @@ impl Dense {
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     /// The layers that are kept; the last one is linear.
-    encoder: Vec<Dense>,
+    encoder: Vec<Layer>,
     /// From the input of the last layer of the encoder; variational ones only.
-    log_variance: Option<Dense>,
+    log_variance: Option<Layer>,
     /// From the latent variables; empty but for variational ones.
-    decoder: Vec<Dense>,
+    decoder: Vec<Layer>,
     /// Features that the outputs are compared with, in order.
     targets: Vec<usize>,
     n_features: usize,
@@ -68,57 +95,69 @@ pub(super) struct Batch {
 }
 
 /// A layer as tensors.
-struct DenseTensors {
+struct LayerTensors {
+    /// Numbers that are trained, weights and biases; gradients are theirs.
+    own: [Tensor<2>; 2],
     weights: Tensor<2>,
     biases: Tensor<2>,
+    /// What outputs are multiples of, once they are rounded.
+    unit: Option<f32>,
 }
 
-impl DenseTensors {
+impl LayerTensors {
     fn apply(&self, x: Tensor<2>) -> Tensor<2> {
         x.matmul(self.weights.clone()) + self.biases.clone()
+    }
+
+    /// Halves are rounded up, as shifting with half a unit in the bias does.
+    fn round(&self, x: Tensor<2>) -> Tensor<2> {
+        let Some(unit) = self.unit else { return x };
+        let rounded = x.clone().div_scalar(unit).add_scalar(0.5).floor().mul_scalar(unit);
+        x.clone() + (rounded - x).detach()
     }
 }
 
 impl Network {
     /// The network of a configuration that was checked.
     pub(super) fn new(config: &AutoencoderConfig, n_features: usize) -> Network {
-        let mut end = 0;
-        let mut dense = |n_inputs: usize, n_outputs: usize| {
-            let layer = Dense { n_inputs, n_outputs, start: end };
-            end = layer.biases().end;
-            layer
-        };
-        let mut chain = |widths: &[usize]| -> Vec<Dense> {
-            widths.windows(2).map(|pair| dense(pair[0], pair[1])).collect()
-        };
         let targets: Vec<usize> = match config.targets.as_slice() {
             [] => (0..n_features).collect(),
             targets => targets.iter().map(|&target| target.into()).collect(),
         };
+        let hidden = |widths: &[u32]| widths.iter().map(|&width| width as usize).collect();
+        let mut layers = Layers { end: 0 };
         let mut widths = vec![n_features];
         let (encoder, log_variance, decoder) = match &config.architecture {
-            Architecture::Variational { hidden, latent, .. } => {
-                widths.extend(hidden.iter().map(|&width| width as usize));
+            Architecture::Variational { hidden: inner, latent, .. } => {
+                widths.extend::<Vec<usize>>(hidden(inner));
                 let before_latent = widths[widths.len() - 1];
                 widths.push(*latent as usize);
-                let encoder = chain(&widths);
-                let log_variance = chain(&[before_latent, *latent as usize]);
+                let encoder = layers.chain(&widths);
+                let log_variance = layers.next(before_latent, *latent as usize, None);
                 widths[0] = targets.len();
                 widths.reverse();
-                (encoder, log_variance.first().copied(), chain(&widths))
+                (encoder, Some(log_variance), layers.chain(&widths))
             }
-            Architecture::Reconstruction { hidden } => {
-                widths.extend(hidden.iter().map(|&width| width as usize));
+            Architecture::Reconstruction { hidden: inner } => {
+                widths.extend::<Vec<usize>>(hidden(inner));
                 widths.push(targets.len());
-                (chain(&widths), None, Vec::new())
+                (layers.chain(&widths), None, Vec::new())
+            }
+            &Architecture::Convolutional { filters, latent } => {
+                let (image, latent) = (image(filters, n_features), latent as usize);
+                let first = layers.next(n_features, image.n_hidden(), Some(image.encoder()));
+                let mut encoder = vec![first];
+                encoder.extend(layers.chain(&[image.n_hidden(), latent, image.n_hidden()]));
+                encoder.push(layers.next(image.n_hidden(), n_features, Some(image.decoder())));
+                (encoder, None, Vec::new())
             }
         };
-        let (cap, loss, beta) = (config.cap, config.loss, config.beta() as f32);
+        let (cap, loss, beta) = (config.clipped_at(), config.loss, config.beta() as f32);
         Network { encoder, log_variance, decoder, targets, n_features, cap, loss, beta }
     }
 
-    fn layers(&self) -> impl Iterator<Item = Dense> {
-        self.encoder.iter().chain(&self.log_variance).chain(&self.decoder).copied()
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.encoder.iter().chain(&self.log_variance).chain(&self.decoder)
     }
 
     /// How many numbers there are to train.
@@ -128,12 +167,12 @@ impl Network {
 
     /// Where the weights are, as opposed to biases.
     pub(super) fn weights(&self) -> Vec<Range<usize>> {
-        self.layers().map(Dense::weights).collect()
+        self.layers().map(Layer::weights).collect()
     }
 
     /// Numbers of noise that a row needs.
     pub(super) fn noise_width(&self) -> usize {
-        self.log_variance.map_or(0, |layer| layer.n_outputs)
+        self.log_variance.as_ref().map_or(0, |layer| layer.n_outputs)
     }
 
     /// Weights before training: normal with the variance 2 / inputs, which keeps the scale of what
@@ -144,9 +183,15 @@ impl Network {
     pub(super) fn initial(&self, rng: &mut SeededRng) -> Vec<f32> {
         let mut parameters = vec![0.0; self.n_parameters()];
         for (k, layer) in self.layers().enumerate() {
+            if let Some(sharing) = &layer.sharing {
+                let width = (2.0 / sharing.fan_in as f32).sqrt();
+                let weights = &mut parameters[layer.weights()];
+                weights.iter_mut().for_each(|weight| *weight = width * standard_normal(rng));
+                continue;
+            }
             let is_heard = |input: usize| k > 0 || self.targets.contains(&input);
             let n_heard = (0..layer.n_inputs).filter(|&input| is_heard(input)).count();
-            let is_variance = Some(layer) == self.log_variance;
+            let is_variance = Some(layer) == self.log_variance.as_ref();
             let width = if is_variance { 0.0 } else { (2.0 / n_heard as f32).sqrt() };
             let weights = parameters[layer.weights()].chunks_exact_mut(layer.n_outputs);
             for (_, weights) in weights.enumerate().filter(|&(input, _)| is_heard(input)) {
@@ -156,16 +201,22 @@ impl Network {
         parameters
     }
 
-    /// Loss of a batch and its gradient by every number.
-    pub(super) fn gradient(&self, parameters: &[f32], batch: &Batch) -> (f32, Vec<f32>) {
+    /// Loss of a batch and its gradient by every number. `output_bits` are those that the layers
+    /// of the integer twin should have, when fine-tuning.
+    pub(super) fn gradient(
+        &self,
+        parameters: &[f32],
+        batch: &Batch,
+        output_bits: Option<&[i32]>,
+    ) -> (f32, Vec<f32>) {
         let device = Device::flex().autodiff();
-        let tensors = self.tensors(parameters, &device, true);
+        let tensors = self.tensors(parameters, &device, output_bits, true);
         let loss = self.loss(&tensors, batch, &device);
         let gradients = loss.backward();
         let mut gradient = vec![0.0; parameters.len()];
         for (layer, of_layer) in self.layers().zip(&tensors) {
-            let parts = [(layer.weights(), &of_layer.weights), (layer.biases(), &of_layer.biases)];
-            for (range, tensor) in parts {
+            for (range, tensor) in [layer.weights(), layer.biases()].into_iter().zip(&of_layer.own)
+            {
                 if let Some(part) = tensor.grad(&gradients) {
                     gradient[range].copy_from_slice(&numbers(part.into_data()));
                 }
@@ -175,55 +226,81 @@ impl Network {
     }
 
     /// Loss of a batch.
-    pub(super) fn loss_of(&self, parameters: &[f32], batch: &Batch) -> f32 {
+    pub(super) fn loss_of(
+        &self,
+        parameters: &[f32],
+        batch: &Batch,
+        output_bits: Option<&[i32]>,
+    ) -> f32 {
         let device = Device::flex();
-        scalar(self.loss(&self.tensors(parameters, &device, false), batch, &device))
+        let tensors = self.tensors(parameters, &device, output_bits, false);
+        scalar(self.loss(&tensors, batch, &device))
     }
 
     /// In the order of [`Network::layers`].
-    fn tensors(&self, parameters: &[f32], device: &Device, train: bool) -> Vec<DenseTensors> {
-        let tensor = |range: Range<usize>, shape: [usize; 2]| {
-            let data = TensorData::new(parameters[range].to_vec(), shape);
-            let tensor = Tensor::<2>::from_data(data, device);
-            if train { tensor.require_grad() } else { tensor }
+    fn tensors(
+        &self,
+        parameters: &[f32],
+        device: &Device,
+        output_bits: Option<&[i32]>,
+        train: bool,
+    ) -> Vec<LayerTensors> {
+        let mut in_bits = CODE_BITS;
+        let layer = |(k, layer): (usize, &Layer)| {
+            let own = [layer.weights(), layer.biases()].map(|range| {
+                let n = range.len();
+                let own = matrix(parameters[range].to_vec(), [n, 1], device);
+                if train { own.require_grad() } else { own }
+            });
+            let mut tensors = layer_tensors(layer, own, device);
+            // Only the encoder has an integer twin.
+            if let Some(&wanted) = output_bits.and_then(|bits| bits.get(k)) {
+                let (weights, biases) =
+                    (layer.all_weights(parameters), layer.all_biases(parameters));
+                let grid = grid(layer, &weights, in_bits, wanted);
+                let [weights, biases] = roundings(layer, &grid, &weights, &biases);
+                let shape = [layer.n_inputs, layer.n_outputs];
+                tensors.weights = tensors.weights + matrix(weights, shape, device);
+                tensors.biases = tensors.biases + matrix(biases, [1, layer.n_outputs], device);
+                tensors.unit = Some(2_f32.powi(-grid.out_bits));
+                in_bits = grid.out_bits;
+            }
+            tensors
         };
-        let layer = |layer: Dense| DenseTensors {
-            weights: tensor(layer.weights(), [layer.n_inputs, layer.n_outputs]),
-            biases: tensor(layer.biases(), [1, layer.n_outputs]),
-        };
-        self.layers().map(layer).collect()
+        self.layers().enumerate().map(layer).collect()
     }
 
-    fn rectify(&self, x: Tensor<2>) -> Tensor<2> {
-        if self.cap.is_finite() { x.clamp(0.0, self.cap) } else { x.clamp_min(0.0) }
+    /// Clips hidden values; the integer twin does at the highest code.
+    fn rectify(&self, x: Tensor<2>, unit: Option<f32>) -> Tensor<2> {
+        let cap = unit.map_or(self.cap, |unit| 255.0 * unit);
+        if cap.is_finite() { x.clamp(0.0, cap) } else { x.clamp_min(0.0) }
     }
 
     /// Outputs of a chain of layers, all but the last clipped, and what the last one saw.
-    fn run(&self, layers: &[DenseTensors], x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    fn run(&self, layers: &[LayerTensors], x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (mut x, mut seen) = (x.clone(), x);
         for (k, layer) in layers.iter().enumerate() {
             seen = x;
             x = layer.apply(seen.clone());
             if k + 1 < layers.len() {
-                x = self.rectify(x);
+                x = self.rectify(x, layer.unit);
             }
+            x = layer.round(x);
         }
         (x, seen)
     }
 
     /// Mean over the rows of the cost of all errors and of the weighted divergence.
-    fn loss(&self, tensors: &[DenseTensors], batch: &Batch, device: &Device) -> Tensor<1> {
+    fn loss(&self, tensors: &[LayerTensors], batch: &Batch, device: &Device) -> Tensor<1> {
         let n_rows = batch.inputs.len() / self.n_features;
-        let matrix = |values: Vec<f32>, width: usize| {
-            Tensor::<2>::from_data(TensorData::new(values, [n_rows, width]), device)
-        };
+        let rows = |values: Vec<f32>, width: usize| matrix(values, [n_rows, width], device);
         let targets: Vec<f32> = batch
             .inputs
             .chunks_exact(self.n_features)
             .flat_map(|row| self.targets.iter().map(|&target| row[target]))
             .collect();
-        let targets = matrix(targets, self.targets.len());
-        let inputs = matrix(batch.inputs.clone(), self.n_features);
+        let targets = rows(targets, self.targets.len());
+        let inputs = rows(batch.inputs.clone(), self.n_features);
         let (encoder, rest) = tensors.split_at(self.encoder.len());
         let (outputs, seen) = self.run(encoder, inputs);
         let per_row = 1.0 / n_rows as f32;
@@ -232,7 +309,7 @@ impl Network {
         };
         let mean = outputs;
         let log_variance = log_variance.apply(seen).clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE);
-        let noise = matrix(batch.noise.clone(), self.noise_width());
+        let noise = rows(batch.noise.clone(), self.noise_width());
         let latent = mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * noise;
         let (outputs, _) = self.run(decoder, latent);
         let divergence = mean.square() + log_variance.clone().exp() - log_variance.add_scalar(1.0);
@@ -255,15 +332,15 @@ impl Network {
 
     /// What is kept of it.
     pub(super) fn export(&self, parameters: &[f32], inputs: &[InputScale]) -> Result<FloatNet> {
-        let layer = |layer: &Dense| {
-            let weights = &parameters[layer.weights()];
+        let layer = |layer: &Layer| {
+            let weights = layer.all_weights(parameters);
             let transposed = (0..layer.n_outputs)
                 .flat_map(|to| (0..layer.n_inputs).map(move |from| (from, to)))
                 .map(|(from, to)| weights[from * layer.n_outputs + to]);
             DenseLayer {
                 n_inputs: layer.n_inputs as u32,
                 weights: transposed.collect(),
-                biases: parameters[layer.biases()].to_vec(),
+                biases: layer.all_biases(parameters).into_owned(),
             }
         };
         let targets = match self.log_variance {
@@ -277,6 +354,77 @@ impl Network {
             targets,
         })
     }
+}
+
+/// Deals out places in the array of numbers.
+struct Layers {
+    end: usize,
+}
+
+impl Layers {
+    fn next(&mut self, n_inputs: usize, n_outputs: usize, sharing: Option<Sharing>) -> Layer {
+        let sharing = sharing.map(Arc::new);
+        let layer = Layer { n_inputs, n_outputs, start: self.end, sharing };
+        self.end = layer.biases().end;
+        layer
+    }
+
+    fn chain(&mut self, widths: &[usize]) -> Vec<Layer> {
+        widths.windows(2).map(|pair| self.next(pair[0], pair[1], None)).collect()
+    }
+}
+
+/// An event of objects with three fields each.
+pub(super) fn image(n_filters: u32, n_features: usize) -> Image {
+    let n_fields = super::config::IMAGE_FIELDS;
+    Image { n_objects: n_features / n_fields, n_fields, n_filters: n_filters as usize }
+}
+
+fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// A layer, not rounded, from the numbers that are trained.
+fn layer_tensors(layer: &Layer, own: [Tensor<2>; 2], device: &Device) -> LayerTensors {
+    let [weights, biases] = own.clone();
+    let [weights, biases] = match &layer.sharing {
+        None => [weights, biases],
+        Some(sharing) => {
+            let all = |map: &[f32], own: Tensor<2>| {
+                let n_own = own.dims()[0];
+                matrix(map.to_vec(), [map.len() / n_own, n_own], device).matmul(own)
+            };
+            [all(&sharing.weights, weights), all(&sharing.biases, biases)]
+        }
+    };
+    let weights = weights.reshape([layer.n_inputs, layer.n_outputs]);
+    let biases = biases.reshape([1, layer.n_outputs]);
+    LayerTensors { own, weights, biases, unit: None }
+}
+
+/// The grid of the integer twin of a layer.
+fn grid(layer: &Layer, weights: &[f32], in_bits: i32, wanted: i32) -> Grid {
+    let mut largest = vec![0.0f32; layer.n_outputs];
+    for weights in weights.chunks_exact(layer.n_outputs) {
+        largest.iter_mut().zip(weights).for_each(|(largest, w)| *largest = largest.max(w.abs()));
+    }
+    Grid::new(&largest, in_bits, wanted)
+}
+
+/// What brings weights and biases onto the grid.
+fn roundings(layer: &Layer, grid: &Grid, weights: &[f32], biases: &[f32]) -> [Vec<f32>; 2] {
+    let weight = |(k, &w): (usize, &f32)| {
+        let output = k % layer.n_outputs;
+        (grid.weight(output, w) * 2_f64.powi(-grid.weight_bits[output]) - f64::from(w)) as f32
+    };
+    let bias = |(output, &b): (usize, &f32)| {
+        let unit = 2_f64.powi(-grid.in_bits - grid.weight_bits[output]);
+        (grid.bias(output, b) * unit - f64::from(b)) as f32
+    };
+    [
+        weights.iter().enumerate().map(weight).collect(),
+        biases.iter().enumerate().map(bias).collect(),
+    ]
 }
 
 /// A normal deviate; the tails end at six standard deviations.
@@ -295,12 +443,13 @@ fn scalar(tensor: Tensor<1>) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autoencoder::quantise::{output_bits, quantise};
 
-    fn configs() -> [AutoencoderConfig; 3] {
+    fn configs() -> [AutoencoderConfig; 4] {
         let variational = AutoencoderConfig {
             architecture: Architecture::Variational { hidden: vec![7, 5], latent: 3, beta: 0.3 },
             targets: vec![0, 4, 2],
-            cap: 0.8,
+            cap: 1.0,
             ..Default::default()
         };
         let reconstruction = AutoencoderConfig {
@@ -310,7 +459,12 @@ mod tests {
         };
         let everything =
             AutoencoderConfig { targets: Vec::new(), cap: f32::INFINITY, ..reconstruction.clone() };
-        [variational, reconstruction, everything]
+        let convolutional = AutoencoderConfig {
+            architecture: Architecture::Convolutional { filters: 2, latent: 3 },
+            loss: Loss::Mse,
+            ..everything.clone()
+        };
+        [variational, reconstruction, everything, convolutional]
     }
 
     fn batch(network: &Network, n_rows: usize, rng: &mut SeededRng) -> (Vec<u8>, Batch) {
@@ -331,7 +485,7 @@ mod tests {
             let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
             let (codes, batch) = batch(&network, 200, &mut rng);
             let device = Device::flex();
-            let tensors = network.tensors(&parameters, &device, false);
+            let tensors = network.tensors(&parameters, &device, None, false);
             let data = TensorData::new(batch.inputs, [200, 6]);
             let inputs = Tensor::from_data(data, &device);
             let (outputs, _) = network.run(&tensors[..network.encoder.len()], inputs);
@@ -344,6 +498,57 @@ mod tests {
                     assert!((found - expected).abs() < 1e-5, "{found} {expected}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn fine_tuning_sees_what_the_integer_twin_gives() {
+        for config in configs() {
+            let mut rng = SeededRng::of_tree(7, 0);
+            let network = Network::new(&config, 6);
+            let mut parameters = network.initial(&mut rng);
+            parameters.iter_mut().for_each(|p| *p += 0.1 * standard_normal(&mut rng));
+            let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+            let (codes, batch) = batch(&network, 200, &mut rng);
+            let rows: Vec<i16> = codes.iter().map(|&code| code.into()).collect();
+            let bits = output_bits(&net, &rows).unwrap();
+            let integer = quantise(&net, &bits).unwrap();
+            let device = Device::flex();
+            let tensors = network.tensors(&parameters, &device, Some(&bits), false);
+            let n_layers = network.encoder.len();
+            let unit = tensors[n_layers - 1].unit.unwrap();
+            let inputs = matrix(batch.inputs, [200, 6], &device);
+            let (outputs, _) = network.run(&tensors[..n_layers], inputs);
+            let outputs = numbers(outputs.into_data());
+            let width = outputs.len() / 200;
+            for (codes, found) in codes.chunks(6).zip(outputs.chunks(width)) {
+                for (found, expected) in found.iter().zip(integer.outputs(codes)) {
+                    // Sums of a few products of 15 bits are exact in f32.
+                    let difference = found / unit - expected as f32;
+                    assert!(difference.abs() < f32::EPSILON, "{found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fine_tuning_passes_gradients_through_roundings() {
+        for config in configs() {
+            let mut rng = SeededRng::of_tree(8, 0);
+            let network = Network::new(&config, 6);
+            let mut parameters = network.initial(&mut rng);
+            parameters.iter_mut().for_each(|p| *p += 0.1 * standard_normal(&mut rng));
+            let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
+            let (codes, batch) = batch(&network, 500, &mut rng);
+            let rows: Vec<i16> = codes.iter().map(|&code| code.into()).collect();
+            let bits = output_bits(&net, &rows).unwrap();
+            let (_, float) = network.gradient(&parameters, &batch, None);
+            let (_, rounded) = network.gradient(&parameters, &batch, Some(&bits));
+            // Roundings are small, so the two point into nearly the same direction.
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let cosine =
+                dot(&float, &rounded) / (dot(&float, &float) * dot(&rounded, &rounded)).sqrt();
+            assert!(cosine > 0.98, "{cosine}");
         }
     }
 
@@ -363,7 +568,7 @@ mod tests {
     #[test]
     fn the_loss_is_what_its_definition_says() {
         let mut rng = SeededRng::of_tree(4, 0);
-        let [_, config, _] = configs();
+        let [_, config, ..] = configs();
         let network = Network::new(&config, 6);
         let parameters = network.initial(&mut rng);
         let net = network.export(&parameters, &[InputScale::default(); 6]).unwrap();
@@ -377,7 +582,7 @@ mod tests {
                 expected += if size < 0.2 { size * size } else { 0.4 * size - 0.04 };
             }
         }
-        let found = network.loss_of(&parameters, &batch);
+        let found = network.loss_of(&parameters, &batch, None);
         assert!((found - expected / 50.0).abs() < 1e-4 * found, "{found} {expected}");
     }
 
@@ -390,14 +595,14 @@ mod tests {
             let mut parameters = network.initial(&mut rng);
             parameters.iter_mut().for_each(|p| *p += 0.1 * standard_normal(&mut rng));
             let (_, batch) = batch(&network, 64, &mut rng);
-            let (loss, gradient) = network.gradient(&parameters, &batch);
-            assert!((loss - network.loss_of(&parameters, &batch)).abs() < 1e-5 * loss);
+            let (loss, gradient) = network.gradient(&parameters, &batch, None);
+            assert!((loss - network.loss_of(&parameters, &batch, None)).abs() < 1e-5 * loss);
             // The slope along the gradient is its squared length.
             let length = gradient.iter().map(|g| g * g).sum::<f32>();
             let step = 1e-3 / length.sqrt();
             let mut at = |sign: f32| {
                 parameters.iter_mut().zip(&gradient).for_each(|(p, g)| *p += sign * step * g);
-                f64::from(network.loss_of(&parameters, &batch))
+                f64::from(network.loss_of(&parameters, &batch, None))
             };
             let (above, below) = (at(1.0), at(-2.0));
             let slope = (above - below) / f64::from(2.0 * step);

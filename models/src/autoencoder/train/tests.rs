@@ -4,9 +4,13 @@ use super::*;
 use crate::features::FeatureSpec;
 use crate::testing::l1_block;
 
-/// 2000 events with three jets and the missing transverse energy.
+/// Events with three jets and the missing transverse energy.
 fn rows(n_events: usize, rng_seed: u64) -> CodeRows {
-    let spec = FeatureSpec::parse("met.pt, jet[0..3].(pt,eta), zero").unwrap();
+    rows_of("met.pt, jet[0..3].(pt,eta), zero", n_events, rng_seed)
+}
+
+fn rows_of(features: &str, n_events: usize, rng_seed: u64) -> CodeRows {
+    let spec = FeatureSpec::parse(features).unwrap();
     let block = l1_block(n_events, rng_seed);
     let mut calibration = Calibration::new(&spec, n_events as u64);
     calibration.collect(&block).unwrap();
@@ -20,6 +24,7 @@ fn config() -> AutoencoderConfig {
     AutoencoderConfig {
         architecture: Architecture::Variational { hidden: vec![12, 6], latent: 2, beta: 0.01 },
         epochs: 4,
+        fine_tuning_epochs: 0,
         batch_size: 64,
         learning_rate: 3e-3,
         ..Default::default()
@@ -80,10 +85,64 @@ fn the_loss_falls_and_the_best_epoch_is_kept() {
     }
 }
 
+#[test]
+fn fine_tuning_starts_at_the_best_numbers_and_keeps_the_best_of_its_own() {
+    let rows = rows(2000, 11);
+    let config = AutoencoderConfig { epochs: 3, fine_tuning_epochs: 3, ..reconstruction() };
+    let mut first =
+        Trainer::new(AutoencoderConfig { fine_tuning_epochs: 0, ..config.clone() }, &rows).unwrap();
+    first.run(None, &mut Watch::default()).unwrap();
+    let mut trainer = Trainer::new(config, &rows).unwrap();
+    let mut watch = Watch::default();
+    assert_eq!(trainer.run(None, &mut watch).unwrap(), Ending::Finished);
+    let parts: Vec<bool> = watch.epochs.iter().map(|epoch| epoch.is_fine_tuning).collect();
+    assert_eq!(parts, [false, false, false, true, true, true]);
+    assert_eq!(watch.epochs[..3], first.history()[..]);
+    let rates: Vec<f64> = watch.epochs.iter().map(|epoch| epoch.learning_rate).collect();
+    assert!(rates[3] < 3.1e-4 && rates[5] < 1e-5, "{rates:?}");
+    // What rounding alone makes of the first part.
+    let mut start = Trainer::new(trainer.config.clone(), &rows).unwrap();
+    start.state = first.state.clone();
+    start.begin_fine_tuning().unwrap();
+    assert_eq!(start.best_epoch(), 3);
+    let before = start.state.best.as_ref().unwrap().loss;
+    let after = trainer.state.best.as_ref().unwrap().loss;
+    assert!(after < before, "{before} {after}");
+    // The twin is on the grid that was trained on.
+    let autoencoder = trainer.autoencoder().unwrap();
+    let bits = &trainer.state.fine_tuning.as_ref().unwrap().output_bits;
+    assert_eq!(autoencoder.integer, quantise(&autoencoder.float, bits).unwrap());
+    assert!(first.autoencoder().unwrap().float == start.net().unwrap());
+}
+
+#[test]
+fn convolutional_networks_are_trained_and_become_dense() {
+    let rows = rows_of("met.(pt), zero, met.(phi), jet[0..4].(pt,eta,phi)", 1500, 12);
+    let config = AutoencoderConfig {
+        architecture: Architecture::Convolutional { filters: 3, latent: 4 },
+        fine_tuning_epochs: 1,
+        ..config()
+    };
+    let mut trainer = Trainer::new(config.clone(), &rows).unwrap();
+    let before = trainer.validation_loss().unwrap();
+    assert_eq!(trainer.run(None, &mut Watch::default()).unwrap(), Ending::Finished);
+    assert!(trainer.state.best.as_ref().unwrap().loss < 0.8 * before);
+    let net = trainer.autoencoder().unwrap().float;
+    let widths: Vec<usize> = net.parts().layers.iter().map(|l| l.biases.len()).collect();
+    assert_eq!(widths, [18, 4, 18, 15]);
+    // Two kernels, two dense layers between them, and their biases.
+    let n_numbers = 3 * 9 + 3 + (18 * 4 + 4) + (4 * 18 + 18) + 3 * 9 + 1;
+    assert_eq!(trainer.state.parameters.len(), n_numbers);
+    let flat = self::rows(700, 12);
+    let error = Trainer::new(config, &flat).unwrap_err().to_string();
+    assert!(error.contains("objects of (pt, eta, phi)"), "{error}");
+}
+
 fn net_targets(config: &AutoencoderConfig) -> Vec<u16> {
     match config.architecture {
         Architecture::Variational { .. } => Vec::new(),
         Architecture::Reconstruction { .. } => config.targets.clone(),
+        Architecture::Convolutional { .. } => (0..8).collect(),
     }
 }
 
@@ -105,12 +164,13 @@ fn a_resumed_training_ends_as_an_uninterrupted_one() {
     let rows = rows(1000, 3);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.checkpoint");
-    for config in [config(), reconstruction()] {
+    let fine_tuned = AutoencoderConfig { epochs: 2, fine_tuning_epochs: 2, ..reconstruction() };
+    for config in [config(), reconstruction(), fine_tuned] {
         let mut whole = Trainer::new(config.clone(), &rows).unwrap();
         whole.run(None, &mut Watch::default()).unwrap();
         assert_eq!(whole.steps_per_epoch(), 14);
-        // In the middle of an epoch, at the end of one, at the very end.
-        for stop_at in [1, 20, 28, 56] {
+        // In the middle of an epoch, at the end of one or of the first part, later, at the very end.
+        for stop_at in [1, 20, 28, 29, 47, 56] {
             let mut first = Trainer::new(config.clone(), &rows).unwrap();
             let mut watch = Watch { stop_at: Some(stop_at), ..Watch::default() };
             assert_eq!(first.run(Some(&path), &mut watch).unwrap(), Ending::Interrupted);
