@@ -1,5 +1,21 @@
-//! What the physics says.
+//! What the physics says: which threshold, what rate, and would we have found it?
 //!
-//! For now rates: counts to kHz with intervals, and the threshold for a target rate ([`rate`]).
+//! | question | where |
+//! |---|---|
+//! | counts to kHz with intervals, the threshold for a target rate | [`rate`] |
+//! | what passes a threshold, from scores with or without weights | [`spectrum`] |
+//! | the same for samples too large for memory, in parts | [`rate::ScoreCounts`], [`weights`] |
+//! | ROC, AUROC, average precision, efficiency at a fixed rate | [`roc`] |
+//! | do two scores order the same events alike? | [`correlation`] |
+//! | is one model better than another on the same events? | [`bootstrap`] |
 
+pub mod bootstrap;
+pub mod correlation;
+mod error;
 pub mod rate;
+mod rng;
+pub mod roc;
+pub mod spectrum;
+pub mod weights;
+
+pub use error::Error;

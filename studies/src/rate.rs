@@ -47,7 +47,7 @@ pub fn garwood(n: u64, confidence: f64) -> Interval {
 }
 
 /// The same for a count that was scaled to distinct events, and so may have a fraction.
-fn garwood_of(count: f64, confidence: f64) -> Interval {
+pub(crate) fn garwood_of(count: f64, confidence: f64) -> Interval {
     assert!(confidence > 0.0 && confidence < 1.0);
     let tail = (1.0 - confidence) / 2.0;
     let quantile =
@@ -75,7 +75,7 @@ pub fn clopper_pearson(k: u64, n: u64, confidence: f64) -> Interval {
 }
 
 /// The same for numbers that were scaled to distinct events.
-fn clopper_pearson_of(k: f64, n: f64, confidence: f64) -> Interval {
+pub(crate) fn clopper_pearson_of(k: f64, n: f64, confidence: f64) -> Interval {
     assert!(confidence > 0.0 && confidence < 1.0);
     let tail = (1.0 - confidence) / 2.0;
     // The library's quantile is good to 1e-10 absolute; Newton steps make small ones relative.
@@ -137,6 +137,19 @@ impl ScoreCounts {
         self.total += scores.len() as u64;
     }
 
+    /// Counts what another has counted.
+    pub fn merge(&mut self, other: &ScoreCounts) {
+        for (&score, &n) in &other.counts {
+            *self.counts.entry(score).or_default() += n;
+        }
+        self.total += other.total;
+    }
+
+    /// Score and number of events with it, highest score first.
+    pub fn descending(&self) -> impl Iterator<Item = (Score, u64)> {
+        self.counts.iter().rev().map(|(&score, &n)| (score, n))
+    }
+
     /// Number of events.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -185,21 +198,53 @@ pub enum CalibrateError {
         /// Events found.
         found: u64,
     },
+    /// A target that no rate can have.
+    #[error("target rate: expected a finite number of kHz above zero, found {found}")]
+    Target {
+        /// What was given.
+        found: f64,
+    },
+    /// The highest score that there is occurs too often.
+    #[error(
+        "no threshold keeps the rate at {target_khz} kHz: the highest number that a score can be, \
+         {highest}, occurs at more\nhint: the scores saturate, so the model needs a coarser scale",
+        highest = Score::MAX
+    )]
+    Saturated {
+        /// The target.
+        target_khz: f64,
+    },
+}
+
+/// The loosest threshold that is `allowed`, from scores in descending order with what is accepted
+/// at each; one above the top where even that is too much, and nothing where no score is above it.
+pub(crate) fn loosest(
+    descending: impl Iterator<Item = (Score, f64)>,
+    allowed: impl Fn(f64) -> bool,
+) -> Option<Score> {
+    let mut threshold = None;
+    for (score, accepted) in descending {
+        if !allowed(accepted) {
+            return threshold.or_else(|| score.checked_add(1));
+        }
+        threshold = Some(score);
+    }
+    threshold
 }
 
 /// The loosest threshold whose estimated rate does not exceed `target_khz`.
 ///
 /// # Errors
-/// A sample in which a single event stands for more than the target: any threshold would be
-/// an extrapolation.
-///
-/// # Panics
-/// Never: a sample with events has a highest score.
+/// A sample in which a single event stands for more than the target (any threshold would be an
+/// extrapolation), and scores of which too many have the highest number that there is.
 pub fn threshold_for_rate(
     counts: &ScoreCounts,
     collision_rate_hz: f64,
     target_khz: f64,
 ) -> Result<Calibrated, CalibrateError> {
+    if !(target_khz > 0.0 && target_khz.is_finite()) {
+        return Err(CalibrateError::Target { found: target_khz });
+    }
     let scored = counts.total();
     if scored == 0 {
         return Err(CalibrateError::NoEvents);
@@ -209,22 +254,15 @@ pub fn threshold_for_rate(
         let needed = (collision_rate_hz / 1000.0 / target_khz).ceil() as u64;
         return Err(CalibrateError::TooFew { target_khz, step_khz, needed, found: scored });
     }
-    let (mut accepted, mut threshold) = (0, None);
-    for (&score, &n) in counts.counts.iter().rev() {
-        if (accepted + n) as f64 * step_khz > target_khz {
-            break;
-        }
-        accepted += n;
-        threshold = Some(score);
-    }
-    let top = *counts.counts.keys().next_back().expect("there are events");
-    Ok(Calibrated {
-        // Where even the highest score occurs too often, nothing passes.
-        threshold: threshold.unwrap_or(top.saturating_add(1)),
-        accepted,
-        scored,
-        rate_khz: rate_khz(accepted, scored, scored, collision_rate_hz),
-    })
+    let descending = counts.descending().scan(0, |accepted, (score, n)| {
+        *accepted += n;
+        Some((score, *accepted as f64))
+    });
+    let threshold = loosest(descending, |accepted| accepted * step_khz <= target_khz)
+        .ok_or(CalibrateError::Saturated { target_khz })?;
+    let accepted = counts.accepted(threshold);
+    let rate_khz = rate_khz(accepted, scored, scored, collision_rate_hz);
+    Ok(Calibrated { threshold, accepted, scored, rate_khz })
 }
 
 #[cfg(test)]
@@ -296,6 +334,17 @@ mod tests {
         let calibrated = threshold_for_rate(&counts, 3000.0, 2.0).unwrap();
         assert_eq!((calibrated.threshold, calibrated.accepted), (10, 0));
         assert!(calibrated.rate_khz.high > 0.0);
+    }
+
+    #[test]
+    fn scores_that_saturate_have_no_threshold() {
+        let mut counts = ScoreCounts::default();
+        counts.add(&[Score::MAX, Score::MAX, Score::MAX - 1]);
+        let at = |khz| threshold_for_rate(&counts, 3000.0, khz);
+        assert_eq!(at(1.0), Err(CalibrateError::Saturated { target_khz: 1.0 }));
+        assert_eq!(at(2.0).unwrap().threshold, Score::MAX);
+        assert!(matches!(at(f64::NAN), Err(CalibrateError::Target { .. })));
+        assert!(matches!(at(0.0), Err(CalibrateError::Target { .. })));
     }
 
     #[test]

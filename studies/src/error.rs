@@ -1,0 +1,84 @@
+//! What a study refuses, by what to do about it.
+
+/// Why a study has no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A sample says nothing.
+    #[error("expected {what}, found none")]
+    NoEvents {
+        /// Which events.
+        what: &'static str,
+    },
+    /// A weight that no event can have.
+    #[error(
+        "weight of event {index} (counted from 0): expected 0 or a number from 1e-150 to 1e150, found \
+         {found}\nhint: leave events of negative weight out, or unite them with others first"
+    )]
+    Weight {
+        /// Which event.
+        index: usize,
+        /// Its weight.
+        found: f64,
+    },
+    /// All weights are zero: there is nothing to divide by.
+    #[error("expected some weight above zero, found {events} events that weigh nothing")]
+    NoWeight {
+        /// How many.
+        events: u64,
+    },
+    /// Two lists that describe the same events differ in length.
+    #[error("{what}: expected one for each of the {expected} events, found {found}")]
+    Length {
+        /// Which list.
+        what: &'static str,
+        /// Length of the first list.
+        expected: usize,
+        /// Length of this one.
+        found: usize,
+    },
+    /// A setting outside its range.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Setting {
+        /// Which setting.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: f64,
+    },
+    /// One event stands for more than what is asked.
+    #[error(
+        "a false positive rate of {target} needs at least {needed} background events, found what is \
+         worth {found:.0}\nhint: take more events or a larger false positive rate"
+    )]
+    TooFew {
+        /// The false positive rate that was asked for.
+        target: f64,
+        /// Events that it needs for one accepted event.
+        needed: u64,
+        /// Effective number of events found.
+        found: f64,
+    },
+    /// Where all values are equal nothing correlates.
+    #[error("{what}: expected at least two different values, found only {found}")]
+    Constant {
+        /// Which list.
+        what: &'static str,
+        /// The value.
+        found: f64,
+    },
+    /// There is no threshold for a rate.
+    #[error(transparent)]
+    Calibrate(#[from] crate::rate::CalibrateError),
+}
+
+/// Refuses a setting unless it `holds`.
+pub(crate) fn check(
+    holds: bool,
+    setting: &'static str,
+    expected: &'static str,
+    found: f64,
+) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Setting { setting, expected, found }) }
+}
