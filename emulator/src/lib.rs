@@ -11,6 +11,7 @@ pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod collector;
+pub mod comparison;
 pub mod config;
 pub mod counters;
 pub mod jitter;

@@ -16,23 +16,26 @@ fn train(output: &str, options: &str) -> String {
 fn an_autoencoder_is_trained_twice_alike_and_scores() {
     let desk = Desk::new();
     for kind in [
-        "--hidden 8 --latent 2 --epochs 3",
-        "--kind reconstruction --targets pt --hidden 8-2-8 --epochs 3 --clip-quantile 0.99 \
-         --loss huber:0.1 --shift jet=3,met=1 --features met.pt,jet[0..4].(pt,eta)",
+        "--hidden 8 --latent 2 --epochs 3 --fine-tuning-epochs 0",
+        "--kind reconstruction --targets pt --hidden 8-2-8 --epochs 2 --fine-tuning-epochs 1 \
+         --clip-quantile 0.99 --loss huber:0.1 --shift jet=3,met=1 \
+         --features met.pt,jet[0..4].(pt,eta)",
+        "--kind convolutional --filters 2 --latent 3 --epochs 2 --fine-tuning-epochs 1",
     ] {
         let outcome = desk.done(&train("a.model", &format!("{kind} --force")));
         assert!(outcome.stdout.contains("a.model: trained on 500 rows"), "{}", outcome.stdout);
-        assert!(outcome.stderr.contains("epoch 3: loss "), "{}", outcome.stderr);
+        let last = if kind.contains("epochs 0") { "epoch 3: " } else { "epoch 3 (fine-tuning): " };
+        assert!(outcome.stderr.contains(last), "{}", outcome.stderr);
         desk.done(&train("b.model", &format!("{kind} --force")));
         assert_eq!(desk.bytes("a.model"), desk.bytes("b.model"), "{kind}");
         let losses = String::from_utf8(desk.bytes("a.loss.csv")).unwrap();
         assert_eq!(losses.lines().count(), 4, "{losses}");
-        assert!(losses.starts_with("epoch,training_loss,validation_loss,"), "{losses}");
+        assert!(losses.starts_with("epoch,part,training_loss,validation_loss,"), "{losses}");
         assert!(!desk.path("a.checkpoint").exists());
         let about = desk.done("inspect a.model").stdout;
         assert!(about.contains("best_epoch = "), "{about}");
-        let out = if kind.contains("reconstruction") { "o" } else { "p" };
-        let run = format!("run {GOOD} --model a.model --rate max --threshold raw:1 --out {out}");
+        let out = kind.len();
+        let run = format!("run {GOOD} --model a.model --rate max --threshold raw:1 --out o{out}");
         desk.done(&run);
     }
 }
@@ -65,7 +68,12 @@ fn settings_that_make_no_sense_are_refused() {
         (2, "--hidden 8,4", ["expected widths such as `32-16`", "8,4"]),
         (2, "--loss l1", ["expected `mse` or `huber:DELTA`", "l1"]),
         (2, "--targets charm", ["expected `all`, a field such as `pt`", "`charm`"]),
-        (2, "--kind reconstruction --beta 1", ["`--beta` only means", "variational"]),
+        (2, "--kind reconstruction --beta 1", ["`--beta` means nothing", "reconstruction"]),
+        (2, "--kind convolutional --hidden 8", ["`--hidden` means nothing", "convolutional"]),
+        (2, "--filters 8", ["`--filters` means nothing", "variational"]),
+        (2, "--kind cae --features jet[0..3].pt", ["expected pt, eta, phi", "jet0_pt, jet1_pt"]),
+        (1, "--kind cae --targets pt", ["targets", "the whole image"]),
+        (1, "--cap 3", ["cap of hidden values", "a power of two"]),
         (2, "--shift jet", ["expected a shift such as `jet=2`", "`jet`"]),
         (1, "--shift tau=2", ["expected one of egamma, jet, met, muon", "tau"]),
         (1, "--learning-rate 0", ["learning rate", "found 0"]),
@@ -78,6 +86,53 @@ fn settings_that_make_no_sense_are_refused() {
         assert!(words.iter().all(|word| stderr.contains(word)), "{options}: {stderr}");
         assert!(!desk.path("new.model").exists() && !desk.path("new.loss.csv").exists());
     }
+}
+
+/// What integers cost an autoencoder, and what another model has that it has not.
+#[test]
+fn models_and_their_twins_are_compared_on_the_same_events() {
+    let desk = Desk::new();
+    desk.done(&train("a.model", "--rows 0..400 --hidden 8 --latent 2 --epochs 40"));
+    desk.done(&format!("train forest --input {GOOD} --trees 20 --sample-size 64 -o b.model"));
+    let signals = "--signal fixtures/streams/SVJ.s40 fixtures/streams/Ato4l.s40";
+    let compare = format!(
+        "study compare --background fixtures/streams/zero-bias.s40 --rows 0..50000 {signals} \
+         --rates 10kHz --resamples 50 --model"
+    );
+    let outcome = desk.done(&format!("{compare} a.model b.model --float-twins -o r"));
+    for words in ["50 000 events", "a (float)", "integers against floating point", "at 10 kHz"] {
+        assert!(outcome.stdout.contains(words), "{words}: {}", outcome.stdout);
+    }
+    let report: serde_json::Value = serde_json::from_slice(&desk.bytes("r.json")).unwrap();
+    let comparison = &report["comparison"];
+    assert_eq!(comparison["signals"][1], "Ato4l");
+    assert_eq!(comparison["models"].as_array().unwrap().len(), 3);
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    // The two have the same weights, up to rounding, and order events nearly alike.
+    assert!(number(&comparison["twins"][0]["rank_correlation"][0]) > 0.95);
+    let first = &comparison["models"][0]["rates"][0];
+    assert!((number(&first["ratio_to_first"][0]["value"]) - 1.0).abs() < 1e-12);
+    // The same numbers as the command that scores says, with the threshold of the report.
+    let threshold = first["threshold"].as_i64().unwrap();
+    let run = format!(
+        "run fixtures/streams/SVJ.s40 --model a.model --rate max --threshold raw:{threshold} --out o"
+    );
+    desk.done(&run);
+    let summary: serde_json::Value = serde_json::from_slice(&desk.bytes("o/summary.json")).unwrap();
+    let counts = &summary["counts"];
+    let efficiency = number(&counts["accepted"]) / number(&counts["scored"]);
+    assert!((number(&first["efficiency"][0]["value"]) - efficiency).abs() < 1e-12);
+    let csv = String::from_utf8(desk.bytes("r.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 3 * 3, "{csv}");
+    // Events that a model was trained on are left out for all.
+    let own = format!("study compare --model a.model b.model --background {GOOD} {signals}");
+    let stderr = desk.run(&own).expect(1).stderr;
+    assert!(stderr.contains("500 of those asked for were trained on"), "{stderr}");
+    let forests = desk.run(&format!("{compare} b.model --float-twins")).expect(2).stderr;
+    assert!(forests.contains("needs an autoencoder"), "{forests}");
+    let few = desk.run(&format!("{compare} a.model --rates 1Hz")).expect(1).stderr;
+    assert!(few.contains("0.001 kHz"), "{few}");
+    assert!(desk.run(&format!("{compare} a.model -o r")).expect(2).stderr.contains("`--force`"));
 }
 
 /// Ctrl-C in the middle, then `--resume`: the model is that of a training left alone.

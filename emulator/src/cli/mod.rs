@@ -13,6 +13,7 @@ mod parse;
 mod run;
 #[cfg(feature = "parquet")]
 mod score;
+mod study;
 #[cfg(feature = "train")]
 mod train;
 mod verify;
@@ -46,6 +47,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Jitter(jitter::JitterArgs),
+    Study(study::StudyArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
     #[cfg(feature = "import")]
@@ -74,6 +76,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Jitter(args) => jitter::run(&args),
+        Command::Study(args) => study::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
         #[cfg(feature = "import")]

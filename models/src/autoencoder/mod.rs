@@ -1,8 +1,8 @@
 //! Autoencoders: small dense networks whose score says how badly an event fits the background.
 //!
-//! A network exists twice. [`float`] is what training works on; [`integer`] is what decides: all of
+//! A network exists twice. [`float`] is what training leaves; [`integer`] is what decides: all of
 //! its arithmetic is on integers of known size, so scores are the same on every machine.
-//! [`quantise`] makes the second from the first.
+//! [`quantise`] makes the second from the first, or from what fine-tuning on its grid made of it.
 //!
 //! ```text
 //! row of i16 ─► codes u8 ─► layer ─► u8 ─► layer ─► u8 … last layer ─► y       hidden: clipped ReLU
@@ -28,7 +28,7 @@ use integer::IntegerNet;
 /// A trained network and the integer one that was made from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Autoencoder {
-    /// As training left it: for reports and for training on.
+    /// As training in floating point left it: what integers are compared with.
     pub float: FloatNet,
     /// What scores.
     pub integer: IntegerNet,

@@ -73,7 +73,7 @@ pub struct AutoencoderArgs {
     #[arg(long, default_value = "4", value_parser = cap, value_name = "X|none")]
     cap: f32,
     /// Largest learning rate
-    #[arg(long, default_value_t = 0.001, value_name = "X")]
+    #[arg(long, default_value_t = 0.003, value_name = "X")]
     learning_rate: f64,
     /// What becomes of the learning rate after the warm-up
     #[arg(long, default_value = "cosine")]

@@ -56,6 +56,8 @@ pub(super) struct Best {
 pub(super) struct FineTuning {
     /// Epochs completed before.
     pub(super) after: u32,
+    /// The best numbers of the first part: those of the float twin.
+    pub(super) float: Vec<f32>,
     /// Fractional bits that the outputs of each layer should have.
     pub(super) output_bits: Vec<i32>,
 }
@@ -150,7 +152,8 @@ pub(super) fn read(
     }
     let lengths = [state.parameters.len(), state.adam.n_parameters()];
     let best = state.best.as_ref().map(|best| best.parameters.len());
-    if let Some(found) = lengths.into_iter().chain(best).find(|&n| n != n_parameters) {
+    let float = state.fine_tuning.as_ref().map(|part| part.float.len());
+    if let Some(found) = lengths.into_iter().chain(best).chain(float).find(|&n| n != n_parameters) {
         return Err(bad(path, "numbers of the network", n_parameters, found, ANEW));
     }
     Ok(state)

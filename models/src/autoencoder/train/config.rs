@@ -129,7 +129,7 @@ impl Default for AutoencoderConfig {
             targets: Vec::new(),
             loss: Loss::Mse,
             cap: 4.0,
-            learning_rate: 1e-3,
+            learning_rate: 3e-3,
             schedule: Schedule::Cosine,
             warm_up: 0.5,
             weight_decay: 0.0,

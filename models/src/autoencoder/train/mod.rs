@@ -203,23 +203,25 @@ impl<'a> Trainer<'a> {
         self.state.best.as_ref().map_or(self.state.epoch, |best| best.epoch)
     }
 
-    /// The network of the best epoch and its integer twin.
+    /// The network as the first part left it, and the integer one of the best epoch: of the second
+    /// part if there was one, else made from the first.
     ///
     /// # Errors
     /// If its numbers are not finite, or too large for the integer path.
     pub fn autoencoder(&self) -> Result<Autoencoder> {
-        let float = self.net()?;
-        let bits = match &self.state.fine_tuning {
-            Some(part) => part.output_bits.clone(),
-            None => self.output_bits(&float)?,
+        let best = self.net(self.best_parameters())?;
+        let Some(part) = &self.state.fine_tuning else {
+            let integer = quantise(&best, &self.output_bits(&best)?)?;
+            return Autoencoder::new(best, integer);
         };
-        let integer = quantise(&float, &bits)?;
-        Autoencoder::new(float, integer)
+        Autoencoder::new(self.net(&part.float)?, quantise(&best, &part.output_bits)?)
     }
 
-    fn net(&self) -> Result<FloatNet> {
-        let best = self.state.best.as_ref();
-        let parameters = best.map_or(&self.state.parameters, |best| &best.parameters);
+    fn best_parameters(&self) -> &[f32] {
+        self.state.best.as_ref().map_or(&self.state.parameters, |best| &best.parameters)
+    }
+
+    fn net(&self, parameters: &[f32]) -> Result<FloatNet> {
         self.network.export(parameters, self.rows.scales())
     }
 
@@ -249,13 +251,13 @@ impl<'a> Trainer<'a> {
 
     /// From the best numbers so far, with an optimiser that remembers nothing.
     fn begin_fine_tuning(&mut self) -> Result<()> {
-        let output_bits = self.output_bits(&self.net()?)?;
+        let float = self.best_parameters().to_vec();
+        let output_bits = self.output_bits(&self.net(&float)?)?;
         let state = &mut self.state;
-        if let Some(best) = state.best.take() {
-            state.parameters = best.parameters;
-        }
-        state.adam = Adam::new(state.parameters.len());
-        state.fine_tuning = Some(FineTuning { after: state.epoch, output_bits });
+        state.parameters.clone_from(&float);
+        state.best = None;
+        state.adam = Adam::new(float.len());
+        state.fine_tuning = Some(FineTuning { after: state.epoch, float, output_bits });
         // What rounding alone makes of them is the first to beat.
         if let Some(loss) = self.validation_loss() {
             let parameters = self.state.parameters.clone();

@@ -79,7 +79,7 @@ fn the_loss_falls_and_the_best_epoch_is_kept() {
         let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
         let best = trainer.best_epoch() as usize;
         assert_eq!(losses[best - 1].to_bits(), lowest.to_bits());
-        let net = trainer.net().unwrap();
+        let net = trainer.autoencoder().unwrap().float;
         assert_eq!(net.parts().targets, net_targets(&config));
         assert_eq!(net.parts().inputs, rows.scales());
     }
@@ -108,11 +108,12 @@ fn fine_tuning_starts_at_the_best_numbers_and_keeps_the_best_of_its_own() {
     let before = start.state.best.as_ref().unwrap().loss;
     let after = trainer.state.best.as_ref().unwrap().loss;
     assert!(after < before, "{before} {after}");
-    // The twin is on the grid that was trained on.
+    // Integers are on the grid that was trained on; the float twin is what the first part left.
     let autoencoder = trainer.autoencoder().unwrap();
     let bits = &trainer.state.fine_tuning.as_ref().unwrap().output_bits;
-    assert_eq!(autoencoder.integer, quantise(&autoencoder.float, bits).unwrap());
-    assert!(first.autoencoder().unwrap().float == start.net().unwrap());
+    let best = trainer.net(trainer.best_parameters()).unwrap();
+    assert_eq!(autoencoder.integer, quantise(&best, bits).unwrap());
+    assert_eq!(autoencoder.float, first.autoencoder().unwrap().float);
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn the_same_seed_gives_the_same_network_and_another_one_another() {
         let config = AutoencoderConfig { rng_seed, epochs: 2, ..config() };
         let mut trainer = Trainer::new(config, &rows).unwrap();
         trainer.run(None, &mut Watch::default()).unwrap();
-        trainer.net().unwrap()
+        trainer.autoencoder().unwrap().float
     };
     assert_eq!(trained(5), trained(5));
     assert_ne!(trained(5), trained(6));
@@ -282,5 +283,5 @@ fn codes_are_clipped_at_their_quantile_in_training_only() {
     let most = f32::from(clipped.most[0]) / 128.0;
     assert!(batch.inputs.chunks(8).all(|row| row[0] <= most));
     assert!(rows.codes().unwrap().chunks(8).any(|row| row[0] > clipped.most[0]));
-    assert_eq!(clipped.net().unwrap().parts().inputs, rows.scales());
+    assert_eq!(clipped.autoencoder().unwrap().float.parts().inputs, rows.scales());
 }

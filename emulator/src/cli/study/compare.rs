@@ -1,0 +1,221 @@
+//! `scout40 study compare`: several models on the same events, or an autoencoder and its float twin.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use scout40_models::file::{Content, write_whole};
+use scout40_replay::lhc::FillingScheme;
+use scout40_replay::source::FileSource;
+use scout40_studies::bootstrap::Options;
+use serde::Serialize;
+
+use super::compare_text::{csv, table};
+use crate::cli::engine::EngineArgs;
+use crate::cli::output::{print, progress_bar, refuse_overwrite};
+use crate::cli::parse;
+use crate::comparison::{Comparison, Contestant, Scored, compare, score_sample};
+use crate::config::{LoadedModel, SchemeChoice, UsageError};
+
+/// Compares models on the same background and signals.
+///
+/// For each model: AUROC, and the efficiency for each signal at fixed background rates. Ratios
+/// between models have intervals from a paired bootstrap: background and signal events are resampled
+/// for all models at once, and thresholds derived anew each time. Events that any of the models was
+/// trained on are left out.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # what integers cost an autoencoder
+  scout40 study compare --model ae.model --float-twins --background zb.s40 --signal SVJ.s40 Ato4l.s40
+  # a forest beside it, into tables
+  scout40 study compare --model ae.model forest.model --background zb.s40 --signal *.s40 -o report")]
+pub struct CompareArgs {
+    /// The models; ratios are to the first
+    #[arg(long, required = true, num_args = 1.., value_name = "M.model")]
+    model: Vec<PathBuf>,
+    /// The background
+    #[arg(long, value_name = "B.s40")]
+    background: PathBuf,
+    /// Rows of the background to use, such as `800000..`; default: all
+    #[arg(long, value_parser = parse::rows)]
+    rows: Option<Range<u64>>,
+    /// The signals
+    #[arg(long, required = true, num_args = 1.., value_name = "S.s40")]
+    signal: Vec<PathBuf>,
+    /// Let each autoencoder be followed by the network in floating point that it was made from
+    #[arg(long)]
+    float_twins: bool,
+    /// Background rates
+    #[arg(long, value_delimiter = ',', default_value = "1kHz,10kHz", value_parser = parse::frequency,
+          value_name = "RATE,...")]
+    rates: Vec<f64>,
+    /// Which slots collide: `lhc` (2748), `all`, `single`, or a TOML file
+    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
+    filling_scheme: SchemeChoice,
+    /// Resamples of the bootstrap
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    resamples: u32,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Write `STEM.json` and `STEM.csv` as well
+    #[arg(short, long, value_name = "STEM")]
+    output: Option<PathBuf>,
+    /// Overwrite the outputs
+    #[arg(long)]
+    force: bool,
+}
+
+/// What `STEM.json` holds: enough to do it again.
+#[derive(Serialize)]
+struct Report<'a> {
+    tool: &'static str,
+    models: Vec<ModelRecord>,
+    background: SampleRecord,
+    signals: Vec<SampleRecord>,
+    rows: Option<Range<u64>>,
+    rates_khz: &'a [f64],
+    collision_rate_hz: f64,
+    resamples: u32,
+    rng_seed: u64,
+    comparison: &'a Comparison,
+}
+
+#[derive(Serialize)]
+struct ModelRecord {
+    path: String,
+    digest: String,
+}
+
+#[derive(Serialize)]
+struct SampleRecord {
+    path: String,
+    name: String,
+    digest: String,
+    n_events: usize,
+    n_left_out_as_trained_on: u64,
+}
+
+impl SampleRecord {
+    fn new(path: &Path, scored: &Scored) -> SampleRecord {
+        SampleRecord {
+            path: path.display().to_string(),
+            name: scored.name.clone(),
+            digest: scored.digest.clone(),
+            n_events: scored.n_events(),
+            n_left_out_as_trained_on: scored.n_training,
+        }
+    }
+}
+
+pub fn run(args: &CompareArgs) -> Result<()> {
+    let outputs = args.output.as_deref().map(Outputs::of);
+    if let Some(outputs) = &outputs {
+        refuse_overwrite(&outputs.json, args.force)?;
+        refuse_overwrite(&outputs.csv, args.force)?;
+    }
+    let Some(scheme) = args.filling_scheme.load()? else {
+        let text = "rates need a filling scheme: `recorded` tells no rate of collisions";
+        return Err(UsageError(text.to_owned()).into());
+    };
+    let models = args
+        .model
+        .iter()
+        .map(|path| LoadedModel::read(path, args.engine.into()))
+        .collect::<Result<Vec<_>>>()?;
+    let contestants = contestants(args, &models)?;
+    let options = options(args, &scheme);
+    let background = scored(&args.background, args.rows.as_ref(), &contestants)?;
+    let signals = args
+        .signal
+        .iter()
+        .map(|path| scored(path, None, &contestants))
+        .collect::<Result<Vec<_>>>()?;
+    let comparison = compare(&contestants, &background, &signals, &options)?;
+    print(&table(&background, &signals, &options, &comparison))?;
+    let Some(outputs) = outputs else { return Ok(()) };
+    let report = Report {
+        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")),
+        models: args.model.iter().zip(&models).map(|(path, model)| record(path, model)).collect(),
+        background: SampleRecord::new(&args.background, &background),
+        signals: args.signal.iter().zip(&signals).map(|(p, s)| SampleRecord::new(p, s)).collect(),
+        rows: args.rows.clone(),
+        rates_khz: &options.targets_khz,
+        collision_rate_hz: options.collision_rate_hz,
+        resamples: options.resamples,
+        rng_seed: options.rng_seed,
+        comparison: &comparison,
+    };
+    let text = serde_json::to_string_pretty(&report)? + "\n";
+    write_whole(&outputs.json, text.as_bytes(), "writing the report")?;
+    write_whole(&outputs.csv, csv(&comparison).as_bytes(), "writing the report")?;
+    print(&format!("written    {}, {}\n", outputs.json.display(), outputs.csv.display()))
+}
+
+fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
+    Options {
+        targets_khz: args.rates.iter().map(|hz| hz / 1000.0).collect(),
+        collision_rate_hz: scheme.collision_rate_hz(),
+        resamples: args.resamples,
+        rng_seed: args.seed,
+    }
+}
+
+fn record(path: &Path, model: &LoadedModel) -> ModelRecord {
+    ModelRecord {
+        path: path.display().to_string(),
+        digest: format!("{:016x}", model.model.digest()),
+    }
+}
+
+/// The models by the names of their files, each autoencoder followed by its twin if that is wanted.
+fn contestants<'a>(args: &CompareArgs, models: &'a [LoadedModel]) -> Result<Vec<Contestant<'a>>> {
+    let mut contestants = Vec::new();
+    for (path, model) in args.model.iter().zip(models) {
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        contestants.push(Contestant { name: name.clone(), model, is_float: false });
+        if args.float_twins && matches!(model.model.content(), Content::Autoencoder(_)) {
+            contestants.push(Contestant { name: format!("{name} (float)"), model, is_float: true });
+        }
+    }
+    let has_twins = contestants.iter().any(|contestant| contestant.is_float);
+    if args.float_twins && !has_twins {
+        let text = "`--float-twins` needs an autoencoder: other models have no twins";
+        return Err(UsageError(text.to_owned()).into());
+    }
+    Ok(contestants)
+}
+
+fn scored(path: &Path, rows: Option<&Range<u64>>, contestants: &[Contestant]) -> Result<Scored> {
+    let source = FileSource::open(path)?;
+    let n_crossings = source.info().index.as_ref().map_or(0, |index| index.n_crossings);
+    let bar = progress_bar(n_crossings * contestants.len() as u64, "scoring");
+    let scored = score_sample(path, rows, contestants, &mut |n| bar.inc(n))?;
+    bar.finish_and_clear();
+    ensure!(
+        scored.scores.iter().all(|scores| scores.len() == scored.n_events()),
+        "unequal samples"
+    );
+    Ok(scored)
+}
+
+/// Where the report goes.
+struct Outputs {
+    json: PathBuf,
+    csv: PathBuf,
+}
+
+impl Outputs {
+    fn of(stem: &Path) -> Outputs {
+        let with = |ending: &str| {
+            let mut name = stem.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        Outputs { json: with(".json"), csv: with(".csv") }
+    }
+}
