@@ -60,6 +60,39 @@ pub enum Error {
         /// Effective number of events found.
         found: f64,
     },
+    /// A value that no event can have.
+    #[error("{what}, event {index} (counted from 0): expected a number, found none (NaN)")]
+    Value {
+        /// Which list.
+        what: &'static str,
+        /// Which event.
+        index: usize,
+    },
+    /// Histograms of different bins cannot be compared.
+    #[error("expected histograms with the same edges, found {first} and {second} bins{hint}")]
+    Bins {
+        /// Bins of the first.
+        first: usize,
+        /// Bins of the second.
+        second: usize,
+        /// What differs if the number does not.
+        hint: &'static str,
+    },
+    /// Too few points for a curve.
+    #[error(
+        "a polynomial of degree {degree} needs at least {needed} points at different {what}, found \
+         {found}"
+    )]
+    TooFewPoints {
+        /// Degree of the polynomial.
+        degree: usize,
+        /// Points that it needs.
+        needed: usize,
+        /// Points found.
+        found: usize,
+        /// What the points differ in.
+        what: &'static str,
+    },
     /// Where all values are equal nothing correlates.
     #[error("{what}: expected at least two different values, found only {found}")]
     Constant {

@@ -6,15 +6,28 @@
 //! | what passes a threshold, from scores with or without weights | [`spectrum`] |
 //! | the same for samples too large for memory, in parts | [`rate::ScoreCounts`], [`weights`] |
 //! | ROC, AUROC, average precision, efficiency at a fixed rate | [`roc`] |
+//! | thresholds for target rates, efficiency as a function of rate | [`scan`] |
+//! | the threshold that would show a signal best | [`significance`] |
+//! | does a cut change the shape of an observable? | [`observable`], [`sculpting`] |
+//! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | do two scores order the same events alike? | [`correlation`] |
+//! | figures of all this | `plot` (with the feature of that name) |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
 pub mod bootstrap;
 pub mod correlation;
 mod error;
+pub mod observable;
+pub mod pile_up;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod rate;
+pub mod regression;
 mod rng;
 pub mod roc;
+pub mod scan;
+pub mod sculpting;
+pub mod significance;
 pub mod spectrum;
 pub mod weights;
 

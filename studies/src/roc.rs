@@ -21,8 +21,8 @@ use crate::spectrum::Spectrum;
 /// A background and a signal, scored by the same model.
 #[derive(Clone, Copy, Debug)]
 pub struct Roc<'a> {
-    background: &'a Spectrum,
-    signal: &'a Spectrum,
+    pub(crate) background: &'a Spectrum,
+    pub(crate) signal: &'a Spectrum,
 }
 
 /// A point of the ROC curve.
@@ -185,7 +185,7 @@ impl<'a> Roc<'a> {
     }
 
     /// For every score that occurs, highest first: accepted background and accepted signal.
-    fn accepted(&self) -> Vec<(Score, f64, f64)> {
+    pub(crate) fn accepted(&self) -> Vec<(Score, f64, f64)> {
         let (background, signal) = (self.background.steps(), self.signal.steps());
         let mut merged = Vec::with_capacity(background.len() + signal.len());
         let (mut b, mut s) = (0, 0);

@@ -134,13 +134,17 @@ impl Spectrum {
         self.sums(threshold).weight
     }
 
+    /// Effective number of events with a score of at least `threshold`.
+    #[must_use]
+    pub fn effective_accepted(&self, threshold: Score) -> f64 {
+        self.sums(threshold).effective()
+    }
+
     /// Fraction that passes, with its Clopper–Pearson interval at 68.27 % (of the effective number
     /// of events).
     #[must_use]
     pub fn efficiency(&self, threshold: Score) -> Interval {
-        let fraction = self.accepted(threshold) / self.total();
-        let n = self.effective_events();
-        Interval { value: fraction, ..clopper_pearson_of(fraction * n, n, ONE_SIGMA) }
+        scaled_binomial(self.accepted(threshold) / self.total(), self.effective_events())
     }
 
     /// Rate of what passes in kHz, with its Garwood interval at 68.27 % (of the effective number
@@ -148,14 +152,8 @@ impl Spectrum {
     #[must_use]
     pub fn rate_khz(&self, threshold: Score, collision_rate_hz: f64) -> Interval {
         let passed = self.sums(threshold);
-        let khz_of_weight = collision_rate_hz / self.total() / 1000.0;
-        let (count, event_weight) = if passed.weight > 0.0 {
-            (passed.effective(), passed.squared / passed.weight)
-        } else {
-            (0.0, self.all().squared / self.total())
-        };
-        let interval = garwood_of(count, ONE_SIGMA).scaled(event_weight * khz_of_weight);
-        Interval { value: passed.weight * khz_of_weight, ..interval }
+        scaled_poisson(passed.weight, passed.squared, self.all().squared / self.total())
+            .scaled(collision_rate_hz / self.total() / 1000.0)
     }
 
     /// The loosest threshold whose rate does not exceed `target_khz`; one above the highest
@@ -229,8 +227,24 @@ impl Spectrum {
     }
 }
 
+/// Garwood interval at 68.27 % of a sum of weights. `event_weight` is what an event weighs where there
+/// is none to ask.
+pub(crate) fn scaled_poisson(weight: f64, squared: f64, event_weight: f64) -> Interval {
+    let sums = Sums { weight, squared };
+    let event_weight = if weight > 0.0 { squared / weight } else { event_weight };
+    let interval = garwood_of(sums.effective(), ONE_SIGMA).scaled(event_weight);
+    Interval { value: weight, ..interval }
+}
+
+/// Clopper–Pearson interval at 68.27 % of a fraction of events that are worth `n`.
+pub(crate) fn scaled_binomial(fraction: f64, n: f64) -> Interval {
+    // Sums of weights round, fractions do not exceed one.
+    let fraction = fraction.min(1.0);
+    Interval { value: fraction, ..clopper_pearson_of(fraction * n, n, ONE_SIGMA) }
+}
+
 impl Sums {
     fn effective(self) -> f64 {
-        self.weight / (self.squared / self.weight)
+        if self.weight > 0.0 { self.weight / (self.squared / self.weight) } else { 0.0 }
     }
 }
