@@ -11,6 +11,8 @@ use scout40_replay::source::FileSource;
 use scout40_studies::bootstrap::Options;
 use serde::Serialize;
 
+#[cfg(feature = "plot")]
+use super::compare_figures;
 use super::compare_text::{csv, table};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar, refuse_overwrite};
@@ -62,7 +64,8 @@ pub struct CompareArgs {
     seed: u64,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Write `STEM.json` and `STEM.csv` as well
+    /// Write `STEM.json` and `STEM.csv` as well, and figures: for each signal and their mean,
+    /// efficiency against rate; for each twin, its scores against the integers
     #[arg(short, long, value_name = "STEM")]
     output: Option<PathBuf>,
     /// Overwrite the outputs
@@ -135,6 +138,13 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .iter()
         .map(|path| scored(path, None, &contestants))
         .collect::<Result<Vec<_>>>()?;
+    #[cfg(feature = "plot")]
+    if let (Some(stem), false) = (&args.output, args.force) {
+        for figure in compare_figures::stems(stem, &contestants, &signals) {
+            refuse_overwrite(&with_ending(&figure, ".png"), args.force)?;
+            refuse_overwrite(&with_ending(&figure, ".svg"), args.force)?;
+        }
+    }
     let comparison = compare(&contestants, &background, &signals, &options)?;
     print(&table(&background, &signals, &options, &comparison))?;
     let Some(outputs) = outputs else { return Ok(()) };
@@ -153,6 +163,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let text = serde_json::to_string_pretty(&report)? + "\n";
     write_whole(&outputs.json, text.as_bytes(), "writing the report")?;
     write_whole(&outputs.csv, csv(&comparison).as_bytes(), "writing the report")?;
+    #[cfg(feature = "plot")]
+    if let Some(stem) = &args.output {
+        compare_figures::write(stem, &contestants, &background, &signals, &options)?;
+    }
     print(&format!("written    {}, {}\n", outputs.json.display(), outputs.csv.display()))
 }
 
@@ -211,11 +225,13 @@ struct Outputs {
 
 impl Outputs {
     fn of(stem: &Path) -> Outputs {
-        let with = |ending: &str| {
-            let mut name = stem.as_os_str().to_owned();
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        Outputs { json: with(".json"), csv: with(".csv") }
+        Outputs { json: with_ending(stem, ".json"), csv: with_ending(stem, ".csv") }
     }
+}
+
+/// Dots in a stem belong to it.
+fn with_ending(stem: &Path, ending: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }

@@ -1,6 +1,8 @@
 //! `scout40 study`: what the scores mean for physics. One file per study.
 
 mod compare;
+#[cfg(feature = "plot")]
+mod compare_figures;
 mod compare_text;
 
 use anyhow::Result;

@@ -18,6 +18,8 @@ use scout40_models::autoencoder::train::{
 use scout40_models::file::{Provenance, write_whole};
 use scout40_models::{FeatureSpec, Model};
 
+#[cfg(feature = "plot")]
+use super::loss_figure;
 use super::{RowsArgs, TrainingStream};
 use crate::cli::inspect::model_text;
 use crate::cli::output::{grouped, print, progress_bar, refuse_overwrite};
@@ -43,7 +45,8 @@ Examples:
 pub struct AutoencoderArgs {
     #[command(flatten)]
     rows: RowsArgs,
-    /// The model file to write; `M.loss.csv` and, while training, `M.checkpoint` go beside it
+    /// The model file to write; `M.loss.csv`, the same as a figure (`.svg`, `.png`) and, while
+    /// training, `M.checkpoint` go beside it
     #[arg(short, long, value_name = "M.model")]
     output: PathBuf,
     /// Kind of network
@@ -391,6 +394,8 @@ pub fn run(args: &AutoencoderArgs) -> Result<()> {
         );
     }
     write_losses(&paths.loss, trainer.history())?;
+    #[cfg(feature = "plot")]
+    loss_figure::write(&paths.loss, trainer.history(), trainer.best_epoch())?;
     write_model(args, &config, &stream, &trainer)?;
     if !args.keep_checkpoint {
         std::fs::remove_file(&paths.checkpoint)

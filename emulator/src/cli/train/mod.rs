@@ -3,6 +3,8 @@
 
 mod autoencoder;
 mod forest;
+#[cfg(feature = "plot")]
+mod loss_figure;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

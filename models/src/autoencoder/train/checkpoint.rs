@@ -52,7 +52,7 @@ pub(super) struct Best {
 }
 
 /// The second part of a training, with the network as its integer twin will be.
-#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 pub(super) struct FineTuning {
     /// Epochs completed before.
     pub(super) after: u32,

@@ -1,0 +1,110 @@
+//! A comparison as figures: efficiency against background rate, and integers against floating point.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use scout40_studies::bootstrap::Options;
+use scout40_studies::plot::{Axis, Plot};
+use scout40_studies::rate::Interval;
+use scout40_studies::spectrum::Spectrum;
+
+use crate::comparison::{Contestant, Scored};
+
+/// Points of a curve.
+const N_POINTS: usize = 80;
+/// Curves end at this part of the rate of collisions.
+const MAX_FRACTION: f64 = 0.1;
+
+/// Files that [`write`] makes, without their endings.
+pub fn stems(stem: &Path, contestants: &[Contestant], signals: &[Scored]) -> Vec<PathBuf> {
+    let of_signals = signals.iter().map(|signal| signal.name.as_str()).chain(["mean"]);
+    let twins = contestants.iter().filter(|contestant| contestant.is_float);
+    let of_twins = twins.map(|twin| twin.name.as_str());
+    of_signals.chain(of_twins).map(|name| beside(stem, name)).collect()
+}
+
+/// `STEM-name`, with what file names do not like replaced.
+fn beside(stem: &Path, name: &str) -> PathBuf {
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    let mut file = stem.as_os_str().to_owned();
+    file.push(format!("-{}", name.trim_matches('_')));
+    PathBuf::from(file)
+}
+
+/// Writes all figures as SVG and PNG.
+pub fn write(
+    stem: &Path,
+    contestants: &[Contestant],
+    background: &Scored,
+    signals: &[Scored],
+    options: &Options,
+) -> Result<()> {
+    let rates = rates_khz(background, options);
+    let of_models =
+        background.scores.iter().map(|s| Spectrum::of(s)).collect::<Result<Vec<_>, _>>()?;
+    // `[model][rate]`
+    let mut sums = vec![vec![0.0; rates.len()]; contestants.len()];
+    for signal in signals {
+        let mut plot = figure(&signal.name, background, options);
+        for (k, contestant) in contestants.iter().enumerate() {
+            let spectrum = Spectrum::of(&signal.scores[k])?;
+            let mut curve: Vec<(f64, Interval)> = Vec::with_capacity(rates.len());
+            for (&rate_khz, sum) in rates.iter().zip(&mut sums[k]) {
+                let threshold =
+                    of_models[k].threshold_for_rate(options.collision_rate_hz, rate_khz)?;
+                let efficiency = spectrum.efficiency(threshold);
+                *sum += efficiency.value;
+                curve.push((rate_khz, efficiency));
+            }
+            let band: Vec<_> = curve.iter().map(|&(x, y)| (x, y.low, y.high)).collect();
+            let line: Vec<_> = curve.iter().map(|&(x, y)| (x, y.value)).collect();
+            plot = plot.band(&contestant.name, &band).line(&contestant.name, &line);
+        }
+        plot.save(&beside(stem, &signal.name))?;
+    }
+    let mut plot = figure(&format!("Mean of {} signals", signals.len()), background, options);
+    for (contestant, sums) in contestants.iter().zip(&sums) {
+        let mean = |(&x, sum): (&f64, &f64)| (x, sum / signals.len() as f64);
+        let line: Vec<_> = rates.iter().zip(sums).map(mean).collect();
+        plot = plot.line(&contestant.name, &line);
+    }
+    plot.save(&beside(stem, "mean"))?;
+    for (k, twin) in contestants.iter().enumerate().filter(|(_, c)| c.is_float) {
+        write_twin(stem, twin, k, background)?;
+    }
+    Ok(())
+}
+
+fn figure(title: &str, background: &Scored, options: &Options) -> Plot {
+    let x = Axis::log("Background rate").unit("kHz");
+    let note = format!("{}: {} events", background.name, background.n_events());
+    let mut plot = Plot::new(title, x, Axis::log("Signal efficiency")).note(&note);
+    for rate_khz in &options.targets_khz {
+        plot = plot.mark_x(*rate_khz, &format!("{rate_khz} kHz"));
+    }
+    plot
+}
+
+/// From a few events to a part of all.
+fn rates_khz(background: &Scored, options: &Options) -> Vec<f64> {
+    let collisions_khz = options.collision_rate_hz / 1000.0;
+    let from = 3.0 * collisions_khz / background.n_events() as f64;
+    let to = (MAX_FRACTION * collisions_khz).max(2.0 * from).min(collisions_khz);
+    let step = (to / from).ln() / (N_POINTS - 1) as f64;
+    (0..N_POINTS).map(|k| from * (step * k as f64).exp()).collect()
+}
+
+/// Scores in floating point against those in integers.
+fn write_twin(stem: &Path, twin: &Contestant, k: usize, background: &Scored) -> Result<()> {
+    // A twin stands right after its integer network. Zeros have no logarithm.
+    let (integers, floats) = (&background.scores[k - 1], &background.scores[k]);
+    let display = |score: i32| twin.model.scorer.display(score.max(1));
+    let point = |(&float, &integer): (&i32, &i32)| (display(float), display(integer));
+    let points: Vec<_> = floats.iter().zip(integers).map(point).collect();
+    Plot::new(&twin.name, Axis::log("Score in floating point"), Axis::log("Score in integers"))
+        .note(&format!("{}: {} events", background.name, background.n_events()))
+        .density("Events", &points)
+        .save(&beside(stem, &twin.name))?;
+    Ok(())
+}
