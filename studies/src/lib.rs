@@ -26,6 +26,7 @@ pub mod regression;
 mod rng;
 pub mod roc;
 pub mod scan;
+mod score_map;
 pub mod sculpting;
 pub mod significance;
 pub mod spectrum;

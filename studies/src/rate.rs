@@ -7,10 +7,10 @@
 //! A sample that is replayed several times is still one sample: counts are scaled to the number of
 //! distinct events before the interval is taken, and the interval back.
 
-use std::collections::BTreeMap;
-
 use scout40_models::Score;
 use statrs::distribution::{Beta, Continuous, ContinuousCDF, Gamma};
+
+use crate::score_map::{self, ScoreMap};
 
 /// Probability content of one standard deviation: erf(1/√2).
 pub const ONE_SIGMA: f64 = 0.682_689_492_137_085_9;
@@ -124,7 +124,7 @@ pub fn rate_khz(accepted: u64, scored: u64, distinct: u64, collision_rate_hz: f6
 /// How often each score occurred. Merging is exact in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScoreCounts {
-    counts: BTreeMap<Score, u64>,
+    counts: ScoreMap<u64>,
     total: u64,
 }
 
@@ -147,7 +147,7 @@ impl ScoreCounts {
 
     /// Score and number of events with it, highest score first.
     pub fn descending(&self) -> impl Iterator<Item = (Score, u64)> {
-        self.counts.iter().rev().map(|(&score, &n)| (score, n))
+        score_map::descending(&self.counts).into_iter().map(|(score, &n)| (score, n))
     }
 
     /// Number of events.
@@ -159,7 +159,8 @@ impl ScoreCounts {
     /// Events with a score of at least `threshold`.
     #[must_use]
     pub fn accepted(&self, threshold: Score) -> u64 {
-        self.counts.range(threshold..).map(|(_, &n)| n).sum()
+        let passing = self.counts.iter().filter(|&(&score, _)| score >= threshold);
+        passing.map(|(_, &n)| n).sum()
     }
 }
 

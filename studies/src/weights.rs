@@ -7,11 +7,10 @@
 //!
 //! Events without weights are cheaper to count: [`crate::rate::ScoreCounts`].
 
-use std::collections::BTreeMap;
-
 use scout40_models::Score;
 
 use crate::error::Error;
+use crate::score_map::{self, ScoreMap};
 
 /// A sum of finite numbers of one sign that is exact until it is read.
 ///
@@ -95,7 +94,7 @@ impl PartialEq for ExactSum {
 /// Merging is exact in any order: parts of a sample can be filled anywhere and united.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScoreWeights {
-    sums: BTreeMap<Score, Sums>,
+    sums: ScoreMap<Sums>,
     events: u64,
 }
 
@@ -141,7 +140,8 @@ impl ScoreWeights {
 
     /// Score, sum of weights, sum of their squares: highest score first.
     pub fn descending(&self) -> impl Iterator<Item = (Score, &ExactSum, &ExactSum)> {
-        self.sums.iter().rev().map(|(&score, sums)| (score, &sums.weight, &sums.squared))
+        let entries = score_map::descending(&self.sums).into_iter();
+        entries.map(|(score, sums)| (score, &sums.weight, &sums.squared))
     }
 }
 
