@@ -218,19 +218,20 @@ pub enum CalibrateError {
 }
 
 /// The loosest threshold that is `allowed`, from scores in descending order with what is accepted
-/// at each; one above the top where even that is too much, and nothing where no score is above it.
+/// at each: one above the first score that is too much (no event lies between it and the next), or
+/// the last score where none is; nothing where no score is above the top.
 pub(crate) fn loosest(
     descending: impl Iterator<Item = (Score, f64)>,
     allowed: impl Fn(f64) -> bool,
 ) -> Option<Score> {
-    let mut threshold = None;
+    let mut last = None;
     for (score, accepted) in descending {
         if !allowed(accepted) {
-            return threshold.or_else(|| score.checked_add(1));
+            return score.checked_add(1);
         }
-        threshold = Some(score);
+        last = Some(score);
     }
-    threshold
+    last
 }
 
 /// The loosest threshold whose estimated rate does not exceed `target_khz`.
@@ -321,9 +322,9 @@ mod tests {
         let mut counts = ScoreCounts::default();
         counts.add(&[5, 5, 5, 7, 7, 9]);
         let at = |khz| threshold_for_rate(&counts, 6000.0, khz).unwrap();
-        assert_eq!((at(1.0).threshold, at(1.0).accepted), (9, 1));
-        assert_eq!((at(2.9).threshold, at(2.9).accepted), (9, 1));
-        assert_eq!((at(3.0).threshold, at(3.0).accepted), (7, 3));
+        assert_eq!((at(1.0).threshold, at(1.0).accepted), (8, 1));
+        assert_eq!((at(2.9).threshold, at(2.9).accepted), (8, 1));
+        assert_eq!((at(3.0).threshold, at(3.0).accepted), (6, 3));
         assert_eq!((at(99.0).threshold, at(99.0).accepted), (5, 6));
         assert_eq!(counts.accepted(7), 3);
     }

@@ -67,19 +67,19 @@ impl Tail {
         drawn: &[f64],
         allowed: impl Fn(f64) -> bool,
     ) -> Option<i64> {
-        let (mut accepted, mut threshold) = (0.0, None);
+        let (mut accepted, mut last) = (0.0, None);
         for tied in self.descending[model].chunk_by(|a, b| a.0 == b.0) {
             let here: f64 = tied.iter().map(|&(_, position)| drawn[position as usize]).sum();
             accepted += here;
             let score = i64::from(tied[0].0);
             if !allowed(accepted) {
-                return threshold.or(Some(score + 1));
+                return Some(score + 1);
             }
             // A score that was not drawn does not occur in the resample.
             if here > 0.0 {
-                threshold = Some(score);
+                last = Some(score);
             }
         }
-        threshold.filter(|_| self.is_complete())
+        last.filter(|_| self.is_complete())
     }
 }
