@@ -11,12 +11,14 @@
 //! | does a cut change the shape of an observable? | [`observable`], [`sculpting`] |
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | do two scores order the same events alike? | [`correlation`] |
-//! | figures of all this | `plot` (with the feature of that name) |
+//! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
 pub mod bootstrap;
 pub mod correlation;
 mod error;
+#[cfg(feature = "plot")]
+pub mod figures;
 pub mod observable;
 pub mod pile_up;
 #[cfg(feature = "plot")]

@@ -320,10 +320,11 @@ mod tests {
     fn resamples_are_those_of_the_obvious_way_bit_for_bit() {
         for weighted in [false, true] {
             let (background, signals) = samples(3000, 200, weighted);
-            let options = options(&[60.0, 500.0], 40);
+            // Ten kHz per event, so that targets are met exactly.
+            let options = Options { collision_rate_hz: 30e6, ..options(&[60.0, 500.0], 40) };
             let problem = Problem { background: &background, signals: &signals, options: &options };
             let result = paired_bootstrap(&background, &signals, &options).unwrap();
-            let tail = problem.tail(500.0 / 10.3, TAIL_SIGMAS);
+            let tail = problem.tail(500.0 / 10.0, TAIL_SIGMAS);
             assert_eq!(tail.is_complete(), weighted);
             for (number, found) in (0..).zip(&result.resampled) {
                 assert_eq!(found, &obvious(&problem, &tail, number), "resample {number}");
