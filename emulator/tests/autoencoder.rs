@@ -32,6 +32,11 @@ fn an_autoencoder_is_trained_twice_alike_and_scores() {
         assert_eq!(losses.lines().count(), 4, "{losses}");
         assert!(losses.starts_with("epoch,part,training_loss,validation_loss,"), "{losses}");
         assert!(!desk.path("a.checkpoint").exists());
+        if cfg!(feature = "plot") {
+            let figure = String::from_utf8(desk.bytes("a.loss.svg")).unwrap();
+            assert!(figure.contains("validation") && figure.contains("best"), "{figure}");
+            assert!(desk.bytes("a.loss.png").starts_with(b"\x89PNG"));
+        }
         let about = desk.done("inspect a.model").stdout;
         assert!(about.contains("best_epoch = "), "{about}");
         let out = kind.len();
@@ -122,6 +127,13 @@ fn models_and_their_twins_are_compared_on_the_same_events() {
     let counts = &summary["counts"];
     let efficiency = number(&counts["accepted"]) / number(&counts["scored"]);
     assert!((number(&first["efficiency"][0]["value"]) - efficiency).abs() < 1e-12);
+    if cfg!(feature = "plot") {
+        for figure in ["r-SVJ", "r-Ato4l", "r-mean", "r-a__float"] {
+            let svg = String::from_utf8(desk.bytes(&format!("{figure}.svg"))).unwrap();
+            assert!(svg.contains("50000 events"), "{figure}");
+            assert!(desk.bytes(&format!("{figure}.png")).starts_with(b"\x89PNG"));
+        }
+    }
     let csv = String::from_utf8(desk.bytes("r.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 3 * 3, "{csv}");
     // Events that a model was trained on are left out for all.

@@ -93,14 +93,14 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
 }
 
-fn config(stream: &str, menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
+fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
     let inject = |name: &str, how: &str| {
         let text = format!("{}{how}", fixture(name).display());
         text.parse().unwrap()
     };
     RunConfig {
         stream: fixture(stream),
-        model: Some(fixture("models/forest.model")),
+        model: Some(fixture(model)),
         engine: Engine::default(),
         menu: Some(menu.into()),
         thresholds: vec![Threshold::Display(0.5)],
@@ -131,10 +131,10 @@ fn config(stream: &str, menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
 }
 
 /// Reader, scorer and collector in turn, on this thread.
-fn drive(stream: &str, menu: &Path) {
+fn drive(stream: &str, model: &str, menu: &Path) {
     // The stream has five thousand events, less than two orbits of the scheme.
     let PreparedRun { plan, source, slots, reader } =
-        PreparedRun::new(config(stream, menu, Rate::LHC, 2 * PASSES)).unwrap();
+        PreparedRun::new(config(stream, model, menu, Rate::LHC, 2 * PASSES)).unwrap();
     let model = plan.model.as_ref().unwrap();
     let mut collector = Collector::new(CollectorParts {
         menu: &plan.menu,
@@ -247,8 +247,8 @@ impl Scorer for Watching {
 }
 
 /// The worker of a whole run: everything that it does between two batches is in the count.
-fn watch_worker(stream: &str, menu: &Path, rate: Rate) {
-    let mut prepared = PreparedRun::new(config(stream, menu, rate, 24)).unwrap();
+fn watch_worker(stream: &str, model: &str, menu: &Path, rate: Rate) {
+    let mut prepared = PreparedRun::new(config(stream, model, menu, rate, 24)).unwrap();
     let watched = Arc::new(Watched::default());
     let model = prepared.plan.model.take().unwrap();
     let scorer = Box::new(Watching {
@@ -277,10 +277,14 @@ fn the_data_plane_allocates_nothing_once_it_is_warm() {
     std::fs::write(&menu, text).unwrap();
     let ((), calls) = counted(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(calls, 2, "the allocator counts");
-    for stream in ["streams/SVJ.s40", "pathological/good.s40"] {
-        drive(stream, &menu);
+    for (stream, model) in [
+        ("streams/SVJ.s40", "models/forest.model"),
+        ("pathological/good.s40", "models/forest.model"),
+        ("streams/SVJ.s40", "models/autoencoder.model"),
+    ] {
+        drive(stream, model, &menu);
         for rate in [Rate::Max, Rate::Hz(4_000_000)] {
-            watch_worker(stream, &menu, rate);
+            watch_worker(stream, model, &menu, rate);
         }
     }
 }

@@ -228,6 +228,27 @@ fn check_accepted(desk: &Desk, summary: &Value) {
 // Determinism.
 
 #[test]
+fn unpaced_runs_of_an_autoencoder_accept_the_same_bytes_however_it_is_evaluated() {
+    let desk = Desk::new();
+    let words = format!(
+        "{SVJ} --model fixtures/models/autoencoder.model --threshold 0.5 {SIGNALS} --rate max --seed 7"
+    );
+    let first = run(&desk, &words);
+    let expected = desk.bytes("o/accepted.s40");
+    assert!(n(&first["counts"]["accepted"]) > 0);
+    let mut options = vec!["--workers 1 --batch-size 64".to_owned(), "--workers 3".to_owned()];
+    for isa in scout40_models::Isa::available() {
+        options.push(format!("--isa {} --batch-size 192", isa.name()));
+    }
+    for options in options {
+        std::fs::remove_dir_all(desk.path("o")).unwrap();
+        let other = run(&desk, &format!("{words} {options}"));
+        assert!(desk.bytes("o/accepted.s40") == expected, "{options}");
+        assert_eq!(other["counts"], first["counts"], "{options}");
+    }
+}
+
+#[test]
 fn unpaced_runs_accept_the_same_bytes_for_any_number_of_workers_and_batch_size() {
     let desk = Desk::new();
     desk.write("menu.toml", MENU);
