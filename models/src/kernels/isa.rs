@@ -10,10 +10,12 @@ use super::avx2::{self, Avx2};
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{self, Avx512, Vnni};
 use super::lane::{Lane, PortableLane};
+#[cfg(target_arch = "aarch64")]
+use super::lane_neon::{DotLane, NeonLane};
 #[cfg(target_arch = "x86_64")]
 use super::lane_x86::{Avx2Lane, Avx512Lane, VnniLane};
 #[cfg(target_arch = "aarch64")]
-use super::neon::{self, Neon};
+use super::neon::{self, Dot, Neon};
 use super::portable::{Bits, Portable};
 use super::word::Word;
 use crate::error::{Error, Result};
@@ -147,7 +149,11 @@ impl Isa {
                 None => unsafe { avx512_lanes(kernel, proof) },
             },
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon(_) => kernel.run::<PortableLane>(Portable),
+            Isa::Neon(proof) => match Dot::detect() {
+                // SAFETY: the proof.
+                Some(proof) => unsafe { dot_lanes(kernel, proof) },
+                None => kernel.run::<NeonLane>(proof),
+            },
         }
     }
 }
@@ -190,6 +196,12 @@ pub(super) fn avx512_lanes<K: LaneKernel>(kernel: K, proof: Avx512) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn vnni_lanes<K: LaneKernel>(kernel: K, proof: Vnni) {
     kernel.run::<VnniLane>(proof);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "dotprod")]
+fn dot_lanes<K: LaneKernel>(kernel: K, proof: Dot) {
+    kernel.run::<DotLane>(proof);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -35,6 +35,9 @@ pub(crate) trait Lane: Copy {
     /// How many of these go through a network together, 2 or 4: registers hold their sums for
     /// four outputs.
     const VECTORS: usize;
+    /// How code 0 is stored: 128 if codes are signed, less 128. A dot product is smaller then by
+    /// 128 times the sum of the weights.
+    const ZERO: u8 = 0;
 
     /// The same integer for all.
     fn splat(proof: Self::Proof, x: i32) -> Self;

@@ -39,6 +39,8 @@ struct PackedLayer {
 #[derive(Clone, Copy, Debug)]
 struct Outputs {
     biases: [i32; QUAD],
+    /// Sums of the weights of each.
+    weights: [i32; QUAD],
     shifts: [u32; QUAD],
 }
 
@@ -172,6 +174,10 @@ impl PackedLayer {
             // What fills up a quad is 0: no weights, no bias.
             outputs.push(Outputs {
                 biases: own.map(|output| layer.biases.get(output).copied().unwrap_or(0)),
+                weights: own.map(|output| {
+                    let row = layer.weights.chunks(n_inputs).nth(output).unwrap_or(&[]);
+                    row.iter().map(|&w| i32::from(w)).sum()
+                }),
                 shifts: own.map(|output| layer.shifts.get(output).map_or(0, |&s| s.into())),
             });
         }
@@ -208,7 +214,7 @@ impl Layers<'_> {
         let (first, rest) = rest.split_at_mut(network.most_quads * events);
         let (second, rest) = rest.split_at_mut(network.most_quads * events);
         let scores = &mut rest[..events];
-        inputs[network.inputs.len() * events..].fill(0);
+        inputs[network.inputs.len() * events..].fill(i32::from_le_bytes([L::ZERO; QUAD]));
         for (k, out) in out.chunks_mut(events).enumerate() {
             fill::<L, V>(proof, network, &lanes[k * events..], inputs);
             let (mut from, mut to) = (&mut *first, &mut *second);
@@ -259,8 +265,11 @@ fn sums<L: Lane, const V: usize>(
     quad: usize,
     codes: &[i32],
 ) -> [[L; V]; QUAD] {
-    let Outputs { biases, shifts } = layer.outputs[quad];
-    let mut sums = biases.map(|bias| [L::splat(proof, bias); V]);
+    let Outputs { biases, weights, shifts } = layer.outputs[quad];
+    let mut sums = [0, 1, 2, 3].map(|k| {
+        let bias = biases[k] + i32::from(L::ZERO) * weights[k];
+        [L::splat(proof, bias); V]
+    });
     let weights = &layer.weights[quad * layer.n_quads..][..layer.n_quads];
     for (weights, codes) in weights.iter().zip(codes.chunks_exact(V * L::LANES)) {
         for vector in 0..V {
@@ -482,10 +491,10 @@ mod tests {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
+    /// What is taken only where the processor has nothing better.
     #[test]
-    fn avx512_without_vnni_scores_the_same() {
-        use crate::kernels::isa::avx512_lanes;
+    fn vectors_without_dot_products_score_the_same() {
+        #[cfg(target_arch = "x86_64")]
         let Some(proof) = crate::kernels::avx512::Avx512::detect() else { return };
         let mut random = Random(13);
         let net = random_net(&mut random, &[57, 32, 16, 32, 57], 57);
@@ -495,8 +504,15 @@ mod tests {
         let mut out = [0; MAX_BATCH];
         let lanes = rows.rows().lanes_padded();
         let kernel = Layers { network: &network, lanes, memory: memory.ints_mut(), out: &mut out };
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the proof.
-        unsafe { avx512_lanes(kernel, proof) };
+        unsafe {
+            crate::kernels::isa::avx512_lanes(kernel, proof)
+        };
+        #[cfg(target_arch = "aarch64")]
+        kernel.run::<crate::kernels::lane_neon::NeonLane>(crate::kernels::neon::Neon);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        kernel.run::<crate::kernels::lane::PortableLane>(crate::kernels::portable::Portable);
         assert_eq!(out[..], by_definition(&net, &rows));
     }
 }
