@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::avx2::Avx2;
+use super::avx2::{Avx2, AvxVnni};
 use super::avx512::{Avx512, Vnni};
 use super::lane::{CodeScales, Lane, QUAD};
 
@@ -98,6 +98,12 @@ lane!(
     2, Avx2
 );
 lane!(
+    /// Eight events, with VNNI.
+    AvxVnniLane(__m256i), 8, _mm256_set1_epi32, _mm256_load_si256, _mm256_store_si256, codes_256,
+    in_order_256, _mm256_sub_epi32, left_256, right_256, dot_vnni_256, quad_256, code_256,
+    add_square_256, 2, AvxVnni
+);
+lane!(
     /// Sixteen events, without VNNI.
     Avx512Lane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512, codes_512,
     in_order_512, _mm512_sub_epi32, left_512, right_512, dot_512, quad_512, code_512, add_square_512,
@@ -106,7 +112,7 @@ lane!(
 lane!(
     /// Sixteen events, with VNNI.
     VnniLane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512, codes_512,
-    in_order_512, _mm512_sub_epi32, left_512, right_512, dot_vnni, quad_512, code_512, add_square_512,
+    in_order_512, _mm512_sub_epi32, left_512, right_512, dot_vnni_512, quad_512, code_512, add_square_512,
     4, Vnni
 );
 
@@ -212,6 +218,12 @@ fn dot_256(sum: __m256i, codes: __m256i, weights: i32) -> __m256i {
 }
 
 #[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot_vnni_256(sum: __m256i, codes: __m256i, weights: i32) -> __m256i {
+    _mm256_dpbusd_avx_epi32(sum, codes, _mm256_set1_epi32(weights))
+}
+
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn dot_512(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
     let pairs = _mm512_maddubs_epi16(codes, _mm512_set1_epi32(weights));
@@ -220,7 +232,7 @@ fn dot_512(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_vnni(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
+fn dot_vnni_512(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
     _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(weights))
 }
 

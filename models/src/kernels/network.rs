@@ -494,25 +494,36 @@ mod tests {
     /// What is taken only where the processor has nothing better.
     #[test]
     fn vectors_without_dot_products_score_the_same() {
-        #[cfg(target_arch = "x86_64")]
-        let Some(proof) = crate::kernels::avx512::Avx512::detect() else { return };
         let mut random = Random(13);
         let net = random_net(&mut random, &[57, 32, 16, 32, 57], 57);
         let rows = random_rows(&mut random, 57, MAX_BATCH);
         let network = Network::new(&net);
-        let mut memory = AlignedLanes::new(network.n_lanes());
-        let mut out = [0; MAX_BATCH];
-        let lanes = rows.rows().lanes_padded();
-        let kernel = Layers { network: &network, lanes, memory: memory.ints_mut(), out: &mut out };
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the proof.
-        unsafe {
-            crate::kernels::isa::avx512_lanes(kernel, proof)
+        let expected = by_definition(&net, &rows);
+        let check = |run: &dyn Fn(Layers<'_>)| {
+            let mut memory = AlignedLanes::new(network.n_lanes());
+            let mut out = [0; MAX_BATCH];
+            let lanes = rows.rows().lanes_padded();
+            let memory = memory.ints_mut();
+            run(Layers { network: &network, lanes, memory, out: &mut out });
+            assert_eq!(out[..], expected);
         };
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::kernels::{avx2::Avx2, avx512::Avx512, isa};
+            if let Some(proof) = Avx2::detect() {
+                // SAFETY: the proof.
+                check(&|kernel| unsafe { isa::avx2_lanes(kernel, proof) });
+            }
+            if let Some(proof) = Avx512::detect() {
+                // SAFETY: the proof.
+                check(&|kernel| unsafe { isa::avx512_lanes(kernel, proof) });
+            }
+        }
         #[cfg(target_arch = "aarch64")]
-        kernel.run::<crate::kernels::lane_neon::NeonLane>(crate::kernels::neon::Neon);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        kernel.run::<crate::kernels::lane::PortableLane>(crate::kernels::portable::Portable);
-        assert_eq!(out[..], by_definition(&net, &rows));
+        {
+            use crate::kernels::{lane_neon::NeonLane, neon::Neon};
+            check(&|kernel| kernel.run::<NeonLane>(Neon));
+        }
+        check(&|kernel| Isa::available()[0].run_lanes(kernel));
     }
 }
