@@ -1,7 +1,9 @@
 #!/bin/sh
-# Speed of our scorer beside those of isotree, coniferest and scikit-learn: same rows, one core.
+# Speed of our scorer beside those of isotree, coniferest, scikit-learn and onnxruntime: same rows,
+# one core.
 #
-# usage: benches/peers/run.sh [--core N] [--rounds N] [--quick] [--record FILE]
+# usage: benches/peers/run.sh [--core N] [--rounds N] [--quick] [--only forests|networks]
+#                             [--record FILE]
 #
 # Makes a Python environment in target/peers (PEERS_VENV=DIR takes another one, as it is); builds
 # the binaries (CARGO_BUILD_PROFILE=dist for another profile). README.md says what is measured.

@@ -16,6 +16,18 @@ impl Avx2 {
     }
 }
 
+/// Owning one proves that the processor has VNNI for vectors of 256 bits, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AvxVnni(());
+
+impl AvxVnni {
+    /// The proof, if the processor has the instructions.
+    #[must_use]
+    pub fn detect(_: Avx2) -> Option<AvxVnni> {
+        is_x86_feature_detected!("avxvnni").then_some(AvxVnni(()))
+    }
+}
+
 /// 256 crossings.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits256(__m256i);

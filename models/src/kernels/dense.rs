@@ -7,6 +7,11 @@
 //!
 //! Processors without such vectors walk from the root: [`is_available`].
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, unused_imports, unused_variables, reason = "other processors have no tops")
+)]
+
 use super::interleaved::{LINE, MAX_CODES, TopNode};
 use super::isa::Isa;
 

@@ -99,6 +99,7 @@ pub(crate) struct TopNode {
     /// As in [`PairNode`]; axis-parallel nodes have none.
     pub weights: [i16; 2],
     /// Right iff the sum is larger; for axis-parallel nodes a threshold of 16 bits, twice.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no vectors compare"))]
     pub threshold: i32,
     /// Lines of the codes of the left and the right child: the line of a constant code, or
     /// [`MAX_CODES`] more than the number of a node of the same tree that comes before.

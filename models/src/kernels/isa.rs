@@ -6,14 +6,16 @@
 //! inlined into that function.
 
 #[cfg(target_arch = "x86_64")]
-use super::avx2::{self, Avx2};
+use super::avx2::{self, Avx2, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{self, Avx512, Vnni};
 use super::lane::{Lane, PortableLane};
-#[cfg(target_arch = "x86_64")]
-use super::lane_x86::{Avx2Lane, Avx512Lane, VnniLane};
 #[cfg(target_arch = "aarch64")]
-use super::neon::{self, Neon};
+use super::lane_neon::{DotLane, NeonLane};
+#[cfg(target_arch = "x86_64")]
+use super::lane_x86::{Avx2Lane, Avx512Lane, AvxVnniLane, VnniLane};
+#[cfg(target_arch = "aarch64")]
+use super::neon::{self, Dot, Neon};
 use super::portable::{Bits, Portable};
 use super::word::Word;
 use crate::error::{Error, Result};
@@ -137,8 +139,12 @@ impl Isa {
         match self {
             Isa::Portable(proof) => kernel.run::<PortableLane>(proof),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the proof.
-            Isa::Avx2(proof) => unsafe { avx2_lanes(kernel, proof) },
+            Isa::Avx2(proof) => match AvxVnni::detect(proof) {
+                // SAFETY: the proof.
+                Some(proof) => unsafe { avx_vnni_lanes(kernel, proof) },
+                // SAFETY: the proof.
+                None => unsafe { avx2_lanes(kernel, proof) },
+            },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => match Vnni::detect(proof) {
                 // SAFETY: the proof.
@@ -147,7 +153,11 @@ impl Isa {
                 None => unsafe { avx512_lanes(kernel, proof) },
             },
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon(_) => kernel.run::<PortableLane>(Portable),
+            Isa::Neon(proof) => match Dot::detect() {
+                // SAFETY: the proof.
+                Some(proof) => unsafe { dot_lanes(kernel, proof) },
+                None => kernel.run::<NeonLane>(proof),
+            },
         }
     }
 }
@@ -176,8 +186,14 @@ pub(crate) trait LaneKernel {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2_lanes<K: LaneKernel>(kernel: K, proof: Avx2) {
+pub(super) fn avx2_lanes<K: LaneKernel>(kernel: K, proof: Avx2) {
     kernel.run::<Avx2Lane>(proof);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avxvnni")]
+fn avx_vnni_lanes<K: LaneKernel>(kernel: K, proof: AvxVnni) {
+    kernel.run::<AvxVnniLane>(proof);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -190,6 +206,12 @@ pub(super) fn avx512_lanes<K: LaneKernel>(kernel: K, proof: Avx512) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn vnni_lanes<K: LaneKernel>(kernel: K, proof: Vnni) {
     kernel.run::<VnniLane>(proof);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "dotprod")]
+fn dot_lanes<K: LaneKernel>(kernel: K, proof: Dot) {
+    kernel.run::<DotLane>(proof);
 }
 
 #[cfg(target_arch = "x86_64")]

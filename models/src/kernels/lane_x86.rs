@@ -3,16 +3,17 @@
 //! AVX2 multiplies codes and weights to pairs of 16 bits, which saturate beyond what weights of
 //! seven bits can reach, and adds those up; VNNI does it at once.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::avx2::Avx2;
+use super::avx2::{Avx2, AvxVnni};
 use super::avx512::{Avx512, Vnni};
-use super::lane::Lane;
+use super::lane::{CodeScales, Lane, QUAD};
 
 macro_rules! lane {
     ($(#[$doc:meta])* $name:ident($register:ty), $lanes:literal, $splat:ident, $load:ident,
-     $store:ident, $widen:ident, $sub:ident, $left:ident, $right:ident, $dot:ident, $quad:ident,
-     $code:ident, $add_square:ident, $proof:ty) => {
+     $store:ident, $codes:ident, $in_order:ident, $sub:ident, $left:ident, $right:ident, $dot:ident,
+     $quad:ident, $code:ident, $add_square:ident, $vectors:literal, $proof:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(crate) struct $name($register);
@@ -20,6 +21,7 @@ macro_rules! lane {
         impl Lane for $name {
             type Proof = $proof;
             const LANES: usize = $lanes;
+            const VECTORS: usize = $vectors;
 
             #[inline(always)]
             fn splat(_: $proof, x: i32) -> Self {
@@ -37,9 +39,18 @@ macro_rules! lane {
                 unsafe { $store(to.cast(), self.0) }
             }
             #[inline(always)]
-            unsafe fn widen(_: $proof, from: *const i16) -> Self {
+            unsafe fn codes(
+                _: $proof,
+                columns: [*const i16; QUAD],
+                scales: &CodeScales,
+            ) -> [Self; 2] {
                 // SAFETY: the proof; the caller guarantees the integers.
-                $name(unsafe { $widen(from) })
+                unsafe { $codes(columns, scales) }.map($name)
+            }
+            #[inline(always)]
+            fn in_order([low, high]: [Self; 2]) -> [Self; 2] {
+                // SAFETY: the integers are the proof.
+                unsafe { $in_order(low.0, high.0) }.map($name)
             }
             #[inline(always)]
             fn sub(self, other: Self) -> Self {
@@ -82,36 +93,94 @@ macro_rules! lane {
 
 lane!(
     /// Eight events.
-    Avx2Lane(__m256i), 8, _mm256_set1_epi32, _mm256_load_si256, _mm256_store_si256,
-    widen_256, _mm256_sub_epi32, left_256, right_256, dot_256, quad_256, code_256, add_square_256, Avx2
+    Avx2Lane(__m256i), 8, _mm256_set1_epi32, _mm256_load_si256, _mm256_store_si256, codes_256,
+    in_order_256, _mm256_sub_epi32, left_256, right_256, dot_256, quad_256, code_256, add_square_256,
+    2, Avx2
+);
+lane!(
+    /// Eight events, with VNNI.
+    AvxVnniLane(__m256i), 8, _mm256_set1_epi32, _mm256_load_si256, _mm256_store_si256, codes_256,
+    in_order_256, _mm256_sub_epi32, left_256, right_256, dot_vnni_256, quad_256, code_256,
+    add_square_256, 2, AvxVnni
 );
 lane!(
     /// Sixteen events, without VNNI.
-    Avx512Lane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512,
-    widen_512, _mm512_sub_epi32, left_512, right_512, dot_512, quad_512, code_512, add_square_512, Avx512
+    Avx512Lane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512, codes_512,
+    in_order_512, _mm512_sub_epi32, left_512, right_512, dot_512, quad_512, code_512, add_square_512,
+    4, Avx512
 );
 lane!(
     /// Sixteen events, with VNNI.
-    VnniLane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512,
-    widen_512, _mm512_sub_epi32, left_512, right_512, dot_vnni, quad_512, code_512, add_square_512, Vnni
+    VnniLane(__m512i), 16, _mm512_set1_epi32, _mm512_load_si512, _mm512_store_si512, codes_512,
+    in_order_512, _mm512_sub_epi32, left_512, right_512, dot_vnni_512, quad_512, code_512, add_square_512,
+    4, Vnni
 );
 
+/// Within 128 bits, codes of events 0 to 3 of each eight go to the first vector, 4 to 7 to the other.
+///
 /// # Safety
-/// Eight integers can be read there.
+/// Sixteen integers can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn widen_256(from: *const i16) -> __m256i {
-    // SAFETY: the caller guarantees eight integers.
-    _mm256_cvtepi16_epi32(unsafe { _mm_load_si128(from.cast()) })
+unsafe fn codes_256(columns: [*const i16; QUAD], scales: &CodeScales) -> [__m256i; 2] {
+    let bits = |pair: i32| _mm_cvtsi32_si128(pair & 0xffff);
+    let mut codes = [_mm256_setzero_si256(); QUAD];
+    for (k, codes) in codes.iter_mut().enumerate() {
+        // SAFETY: the caller guarantees sixteen integers.
+        let x = unsafe { _mm256_load_si256(columns[k].cast()) };
+        let offset = _mm256_set1_epi32(scales.offsets[k]);
+        let difference = _mm256_sub_epi16(_mm256_max_epi16(x, offset), offset);
+        let difference = _mm256_min_epu16(difference, _mm256_set1_epi32(scales.limits[k]));
+        *codes = _mm256_srl_epi16(difference, bits(scales.rights[k]));
+        if scales.has_left {
+            *codes = _mm256_sll_epi16(*codes, bits(scales.lefts[k]));
+            *codes = _mm256_min_epu16(*codes, _mm256_set1_epi16(255));
+        }
+    }
+    let [a, b, c, d] = codes;
+    let low = _mm256_or_si256(a, _mm256_slli_epi16::<8>(b));
+    let high = _mm256_or_si256(c, _mm256_slli_epi16::<8>(d));
+    [_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high)]
 }
 
+/// As [`codes_256`].
+///
 /// # Safety
-/// Sixteen integers can be read there.
+/// 32 integers can be read at each pointer.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn codes_512(columns: [*const i16; QUAD], scales: &CodeScales) -> [__m512i; 2] {
+    let mut codes = [_mm512_setzero_si512(); QUAD];
+    for (k, codes) in codes.iter_mut().enumerate() {
+        // SAFETY: the caller guarantees 32 integers.
+        let x = unsafe { _mm512_load_si512(columns[k].cast()) };
+        let offset = _mm512_set1_epi32(scales.offsets[k]);
+        let difference = _mm512_sub_epi16(_mm512_max_epi16(x, offset), offset);
+        let difference = _mm512_min_epu16(difference, _mm512_set1_epi32(scales.limits[k]));
+        *codes = _mm512_srlv_epi16(difference, _mm512_set1_epi32(scales.rights[k]));
+        if scales.has_left {
+            *codes = _mm512_sllv_epi16(*codes, _mm512_set1_epi32(scales.lefts[k]));
+            *codes = _mm512_min_epu16(*codes, _mm512_set1_epi16(255));
+        }
+    }
+    let [a, b, c, d] = codes;
+    let low = _mm512_or_si512(a, _mm512_slli_epi16::<8>(b));
+    let high = _mm512_or_si512(c, _mm512_slli_epi16::<8>(d));
+    [_mm512_unpacklo_epi16(low, high), _mm512_unpackhi_epi16(low, high)]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order_256(low: __m256i, high: __m256i) -> [__m256i; 2] {
+    [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn widen_512(from: *const i16) -> __m512i {
-    // SAFETY: the caller guarantees sixteen integers.
-    _mm512_cvtepi16_epi32(unsafe { _mm256_load_si256(from.cast()) })
+fn in_order_512(low: __m512i, high: __m512i) -> [__m512i; 2] {
+    let first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    let second = _mm512_or_si512(first, _mm512_set1_epi32(8));
+    [_mm512_permutex2var_epi32(low, first, high), _mm512_permutex2var_epi32(low, second, high)]
 }
 
 macro_rules! shift {
@@ -127,13 +196,31 @@ macro_rules! shift {
 shift!(left_256, "avx2", __m256i, _mm256_sll_epi32);
 shift!(right_256, "avx2", __m256i, _mm256_sra_epi32);
 shift!(left_512, "avx512f", __m512i, _mm512_sll_epi32);
-shift!(right_512, "avx512f", __m512i, _mm512_sra_epi32);
+
+/// With a vector of counts a shift is one operation; with a single count, which LLVM takes where it
+/// sees that all are equal, it is two. So it must not see that.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn right_512(x: __m512i, bits: u32) -> __m512i {
+    let mut counts = _mm512_set1_epi32(bits as i32);
+    // SAFETY: there is no instruction in it.
+    unsafe {
+        asm!("/* {0} */", inout(zmm_reg) counts, options(pure, nomem, nostack, preserves_flags));
+    }
+    _mm512_srav_epi32(x, counts)
+}
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn dot_256(sum: __m256i, codes: __m256i, weights: i32) -> __m256i {
     let pairs = _mm256_maddubs_epi16(codes, _mm256_set1_epi32(weights));
     _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dot_vnni_256(sum: __m256i, codes: __m256i, weights: i32) -> __m256i {
+    _mm256_dpbusd_avx_epi32(sum, codes, _mm256_set1_epi32(weights))
 }
 
 #[inline]
@@ -145,7 +232,7 @@ fn dot_512(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_vnni(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
+fn dot_vnni_512(sum: __m512i, codes: __m512i, weights: i32) -> __m512i {
     _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(weights))
 }
 

@@ -17,6 +17,8 @@ pub(crate) mod dense;
 pub(crate) mod interleaved;
 pub mod isa;
 pub(crate) mod lane;
+#[cfg(target_arch = "aarch64")]
+mod lane_neon;
 #[cfg(target_arch = "x86_64")]
 mod lane_x86;
 #[cfg(target_arch = "aarch64")]

@@ -8,6 +8,18 @@ use super::word::{Pair, Word};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neon;
 
+/// Owning one proves that the processor has dot products of bytes, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dot(());
+
+impl Dot {
+    /// The proof, if the processor has the instructions.
+    #[must_use]
+    pub fn detect() -> Option<Dot> {
+        std::arch::is_aarch64_feature_detected!("dotprod").then_some(Dot(()))
+    }
+}
+
 /// 128 crossings.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits128(uint8x16_t);

@@ -4,33 +4,26 @@
 //! columns of i16 ─► quads of codes ─► dot products, four outputs at a time ─► quads ─► … ─► squares
 //! ```
 //!
-//! Two vectors of events go through all layers before the next two, so that what lies between the
-//! layers stays in a few KiB. Weights are read in the order in which they lie.
+//! As many vectors of events as there are registers for their sums go through all layers before the
+//! next ones, so that what lies between the layers stays in a few KiB. Weights are read in the order
+//! in which they lie.
 //! [`IntegerNet`] says what is computed; nothing here rounds or saturates but as written there.
 
 use super::isa::{Isa, LaneKernel};
-use super::lane::Lane;
-use crate::autoencoder::float::MAX_WIDTH;
+use super::lane::{CodeScales, Lane, QUAD};
+use crate::autoencoder::float::{InputScale, MAX_WIDTH};
 use crate::autoencoder::integer::{IntegerLayer, IntegerNet, MAX_DISTANCE};
 use crate::rows::{AlignedLanes, LANE_STRIDE, Rows};
 use crate::scorer::Score;
 
-/// Codes of a quad.
-const QUAD: usize = 4;
-/// Vectors of events that go through the layers together.
-const VECTORS: usize = 2;
-/// Most events of them.
-const MAX_EVENTS: usize = 32;
-/// An offset that no value of 16 bits reaches: code 0.
-const NEVER: i32 = 1 << 20;
+/// Most events that go through the layers together, with any instruction set.
+const MAX_EVENTS: usize = 64;
 
 /// Where a quad of codes comes from.
 #[derive(Clone, Copy, Debug)]
 struct InputQuad {
     features: [u32; QUAD],
-    offsets: [i32; QUAD],
-    /// Negative: to the left.
-    shifts: [i8; QUAD],
+    scales: CodeScales,
 }
 
 /// A layer, filled up to whole quads on both sides.
@@ -46,6 +39,8 @@ struct PackedLayer {
 #[derive(Clone, Copy, Debug)]
 struct Outputs {
     biases: [i32; QUAD],
+    /// Sums of the weights of each.
+    weights: [i32; QUAD],
     shifts: [u32; QUAD],
 }
 
@@ -63,7 +58,7 @@ pub(crate) struct Network {
     inputs: Vec<InputQuad>,
     hidden: Vec<PackedLayer>,
     last: PackedLayer,
-    /// **Shape**: output quads of the last layer.
+    /// **Shape**: output quads of the last layer, or none: outputs are compared with zeros.
     targets: Vec<[Target; QUAD]>,
     target_bits: u32,
     /// Quads of the widest hidden layer.
@@ -75,17 +70,13 @@ impl Network {
     pub(crate) fn new(net: &IntegerNet) -> Network {
         let parts = net.parts();
         let n_features = parts.inputs.len();
-        let used: Vec<usize> = (0..n_features).filter(|&feature| net.is_used(feature)).collect();
-        let inputs = used.chunks(QUAD).map(|used| {
-            let mut quad =
-                InputQuad { features: [0; QUAD], offsets: [NEVER; QUAD], shifts: [0; QUAD] };
-            for (k, &feature) in used.iter().enumerate() {
-                let scale = parts.inputs[feature];
-                quad.features[k] = feature as u32;
-                quad.offsets[k] = scale.offset.into();
-                quad.shifts[k] = scale.shift;
-            }
-            quad
+        let mut used: Vec<usize> =
+            (0..n_features).filter(|&feature| net.is_used(feature)).collect();
+        // Shifts to the left cost more: together, so that few quads have any.
+        used.sort_by_key(|&feature| parts.inputs[feature].shift < 0);
+        let inputs = used.chunks(QUAD).map(|used| InputQuad {
+            features: std::array::from_fn(|k| used.get(k).map_or(0, |&feature| feature as u32)),
+            scales: code_scales(used.iter().map(|&feature| parts.inputs[feature])),
         });
         let inputs: Vec<InputQuad> = inputs.collect();
         let (last, hidden) = parts.layers.split_last().expect("a network has a layer");
@@ -96,16 +87,17 @@ impl Network {
         };
         let hidden: Vec<PackedLayer> = hidden.iter().enumerate().map(|(k, l)| pack(k, l)).collect();
         let last = pack(hidden.len(), last);
-        // Behind the inputs lies a quad of zeros.
+        // Behind the inputs lies a quad of zeros, for what fills up the last quad of outputs.
         let zero = Target { quad: inputs.len() as u32, bits: 0 };
         let target = |k: usize| {
-            parts.targets.get(k).map_or(zero, |&feature| {
-                let at = used.binary_search(&feature.into()).expect("targets are used");
+            parts.targets.get(k).map_or(zero, |&target| {
+                let at = used.iter().position(|&feature| feature == usize::from(target));
+                let at = at.expect("targets are used");
                 Target { quad: (at / QUAD) as u32, bits: (8 * (at % QUAD)) as u32 }
             })
         };
-        let targets =
-            (0..last.outputs.len()).map(|quad| [0, 1, 2, 3].map(|k| target(QUAD * quad + k)));
+        let n_targets = if parts.targets.is_empty() { 0 } else { last.outputs.len() };
+        let targets = (0..n_targets).map(|quad| [0, 1, 2, 3].map(|k| target(QUAD * quad + k)));
         let most_quads = hidden.iter().map(|layer| layer.outputs.len()).max().unwrap_or(0);
         Network {
             n_features,
@@ -142,6 +134,24 @@ impl Network {
     }
 }
 
+/// Scales of at most four inputs; what fills up the quad becomes code 0.
+fn code_scales(scales: impl Iterator<Item = InputScale>) -> CodeScales {
+    // The same 16 bits for two events.
+    let pair = |x: u16| (u32::from(x) << 16 | u32::from(x)).cast_signed();
+    let mut quad = CodeScales::default();
+    for (k, InputScale { offset, shift }) in scales.enumerate() {
+        let bits = u16::from(shift.unsigned_abs());
+        // The largest difference that becomes 255 after a shift to the right.
+        let limit = if shift < 0 { 255 } else { ((256_u32 << shift) - 1).min(u16::MAX.into()) };
+        quad.offsets[k] = pair(offset.cast_unsigned());
+        quad.limits[k] = pair(limit as u16);
+        quad.rights[k] = pair(if shift < 0 { 0 } else { bits });
+        quad.lefts[k] = pair(if shift < 0 { bits } else { 0 });
+        quad.has_left |= shift < 0;
+    }
+    quad
+}
+
 impl PackedLayer {
     /// A layer whose inputs are these columns of the weights.
     fn new(layer: &IntegerLayer, columns: &[usize]) -> PackedLayer {
@@ -164,6 +174,10 @@ impl PackedLayer {
             // What fills up a quad is 0: no weights, no bias.
             outputs.push(Outputs {
                 biases: own.map(|output| layer.biases.get(output).copied().unwrap_or(0)),
+                weights: own.map(|output| {
+                    let row = layer.weights.chunks(n_inputs).nth(output).unwrap_or(&[]);
+                    row.iter().map(|&w| i32::from(w)).sum()
+                }),
                 shifts: own.map(|output| layer.shifts.get(output).map_or(0, |&s| s.into())),
             });
         }
@@ -182,24 +196,35 @@ struct Layers<'a> {
 impl LaneKernel for Layers<'_> {
     #[inline(always)]
     fn run<L: Lane>(self, proof: L::Proof) {
+        // A number of vectors that is known when this is compiled.
+        match L::VECTORS {
+            4 => self.run_vectors::<L, 4>(proof),
+            _ => self.run_vectors::<L, 2>(proof),
+        }
+    }
+}
+
+impl Layers<'_> {
+    #[inline(always)]
+    fn run_vectors<L: Lane, const V: usize>(self, proof: L::Proof) {
         let Layers { network, lanes, memory, out } = self;
-        let events = VECTORS * L::LANES;
-        const { assert!(VECTORS * L::LANES <= MAX_EVENTS) };
+        let events = V * L::LANES;
+        const { assert!(V * L::LANES <= MAX_EVENTS && V.is_multiple_of(2)) };
         let (inputs, rest) = memory.split_at_mut((network.inputs.len() + 1) * events);
         let (first, rest) = rest.split_at_mut(network.most_quads * events);
         let (second, rest) = rest.split_at_mut(network.most_quads * events);
         let scores = &mut rest[..events];
-        inputs[network.inputs.len() * events..].fill(0);
+        inputs[network.inputs.len() * events..].fill(i32::from_le_bytes([L::ZERO; QUAD]));
         for (k, out) in out.chunks_mut(events).enumerate() {
-            fill::<L>(proof, network, &lanes[k * events..], inputs);
+            fill::<L, V>(proof, network, &lanes[k * events..], inputs);
             let (mut from, mut to) = (&mut *first, &mut *second);
             for (k, layer) in network.hidden.iter().enumerate() {
                 let codes = if k == 0 { &*inputs } else { &*from };
-                hidden::<L>(proof, layer, codes, to);
+                hidden::<L, V>(proof, layer, codes, to);
                 std::mem::swap(&mut from, &mut to);
             }
             let codes = if network.hidden.is_empty() { &*inputs } else { &*from };
-            squares::<L>(proof, network, codes, inputs, scores);
+            squares::<L, V>(proof, network, codes, inputs, scores);
             out.copy_from_slice(&scores[..out.len()]);
         }
     }
@@ -207,44 +232,47 @@ impl LaneKernel for Layers<'_> {
 
 /// Writes the codes of the events at the beginning of the lanes.
 #[inline(always)]
-fn fill<L: Lane>(proof: L::Proof, network: &Network, lanes: &[i16], codes: &mut [i32]) {
-    let codes = codes.chunks_exact_mut(VECTORS * L::LANES);
+fn fill<L: Lane, const V: usize>(
+    proof: L::Proof,
+    network: &Network,
+    lanes: &[i16],
+    codes: &mut [i32],
+) {
+    let codes = codes.chunks_exact_mut(V * L::LANES);
     for (quad, codes) in network.inputs.iter().zip(codes) {
-        for (vector, codes) in codes.chunks_exact_mut(L::LANES).enumerate() {
-            let mut integers = [L::splat(proof, 0); QUAD];
-            for (k, integers) in integers.iter_mut().enumerate() {
-                let column = &lanes[quad.features[k] as usize * LANE_STRIDE + vector * L::LANES..];
-                assert!(column.len() >= L::LANES);
-                // SAFETY: the assertion; columns and vectors of them begin at multiples of their
-                // size.
-                let values = unsafe { L::widen(proof, column.as_ptr()) };
-                let values = values.sub(L::splat(proof, quad.offsets[k]));
-                let shift = quad.shifts[k];
-                *integers = if shift < 0 {
-                    values.shift_left(shift.unsigned_abs().into())
-                } else {
-                    values.shift_right(shift.unsigned_abs().into())
-                };
-            }
-            // SAFETY: a slice of so many integers.
-            unsafe { L::quad(integers).store(codes.as_mut_ptr()) };
+        for (pair, codes) in codes.chunks_exact_mut(2 * L::LANES).enumerate() {
+            let columns = quad.features.map(|feature| {
+                let column = &lanes[feature as usize * LANE_STRIDE + pair * 2 * L::LANES..];
+                assert!(column.len() >= 2 * L::LANES);
+                column.as_ptr()
+            });
+            // SAFETY: the assertion; columns and pairs of vectors of them begin at multiples of
+            // their size.
+            let [low, high] = unsafe { L::codes(proof, columns, &quad.scales) };
+            // SAFETY: a slice of twice so many integers.
+            unsafe { low.store(codes.as_mut_ptr()) };
+            // SAFETY: its second half.
+            unsafe { high.store(codes.as_mut_ptr().wrapping_add(L::LANES)) };
         }
     }
 }
 
 /// Sums of four outputs for all events that go together.
 #[inline(always)]
-fn sums<L: Lane>(
+fn sums<L: Lane, const V: usize>(
     proof: L::Proof,
     layer: &PackedLayer,
     quad: usize,
     codes: &[i32],
-) -> [[L; VECTORS]; QUAD] {
-    let Outputs { biases, shifts } = layer.outputs[quad];
-    let mut sums = biases.map(|bias| [L::splat(proof, bias); VECTORS]);
+) -> [[L; V]; QUAD] {
+    let Outputs { biases, weights, shifts } = layer.outputs[quad];
+    let mut sums = [0, 1, 2, 3].map(|k| {
+        let bias = biases[k] + i32::from(L::ZERO) * weights[k];
+        [L::splat(proof, bias); V]
+    });
     let weights = &layer.weights[quad * layer.n_quads..][..layer.n_quads];
-    for (weights, codes) in weights.iter().zip(codes.chunks_exact(VECTORS * L::LANES)) {
-        for vector in 0..VECTORS {
+    for (weights, codes) in weights.iter().zip(codes.chunks_exact(V * L::LANES)) {
+        for vector in 0..V {
             // SAFETY: the chunk has so many integers, and begins at a multiple of their size.
             let codes = unsafe { L::load(proof, codes.as_ptr().wrapping_add(vector * L::LANES)) };
             for (sums, &weights) in sums.iter_mut().zip(weights) {
@@ -259,10 +287,15 @@ fn sums<L: Lane>(
 }
 
 #[inline(always)]
-fn hidden<L: Lane>(proof: L::Proof, layer: &PackedLayer, codes: &[i32], out: &mut [i32]) {
-    let out = out.chunks_exact_mut(VECTORS * L::LANES);
+fn hidden<L: Lane, const V: usize>(
+    proof: L::Proof,
+    layer: &PackedLayer,
+    codes: &[i32],
+    out: &mut [i32],
+) {
+    let out = out.chunks_exact_mut(V * L::LANES);
     for (quad, out) in (0..layer.outputs.len()).zip(out) {
-        let [a, b, c, d] = sums::<L>(proof, layer, quad, codes);
+        let [a, b, c, d] = sums::<L, V>(proof, layer, quad, codes);
         for (vector, out) in out.chunks_exact_mut(L::LANES).enumerate() {
             let quads = L::quad([a[vector], b[vector], c[vector], d[vector]]);
             // SAFETY: a slice of so many integers.
@@ -272,7 +305,7 @@ fn hidden<L: Lane>(proof: L::Proof, layer: &PackedLayer, codes: &[i32], out: &mu
 }
 
 #[inline(always)]
-fn squares<L: Lane>(
+fn squares<L: Lane, const V: usize>(
     proof: L::Proof,
     network: &Network,
     codes: &[i32],
@@ -280,23 +313,34 @@ fn squares<L: Lane>(
     scores: &mut [Score],
 ) {
     let limit = L::splat(proof, MAX_DISTANCE);
-    let mut totals = [L::splat(proof, 0); VECTORS];
-    for (quad, targets) in network.targets.iter().enumerate() {
-        let sums = sums::<L>(proof, &network.last, quad, codes);
-        for (sums, target) in sums.into_iter().zip(targets) {
-            let inputs = &inputs[target.quad as usize * VECTORS * L::LANES..][..VECTORS * L::LANES];
-            for vector in 0..VECTORS {
-                let at = inputs.as_ptr().wrapping_add(vector * L::LANES);
-                // SAFETY: the slice has so many integers, and begins at a multiple of their size.
-                let target_code = unsafe { L::load(proof, at) }.code(target.bits);
-                let distance = target_code.shift_left(network.target_bits).sub(sums[vector]);
-                totals[vector] = totals[vector].add_square(distance, limit);
+    let mut totals = [L::splat(proof, 0); V];
+    for quad in 0..network.last.outputs.len() {
+        let mut distances = sums::<L, V>(proof, &network.last, quad, codes);
+        if let Some(targets) = network.targets.get(quad) {
+            for (distances, target) in distances.iter_mut().zip(targets) {
+                let inputs = &inputs[target.quad as usize * V * L::LANES..][..V * L::LANES];
+                for (vector, distance) in distances.iter_mut().enumerate() {
+                    let at = inputs.as_ptr().wrapping_add(vector * L::LANES);
+                    // SAFETY: the slice has so many integers, and begins at a multiple of their
+                    // size.
+                    let code = unsafe { L::load(proof, at) }.code(target.bits);
+                    *distance = code.shift_left(network.target_bits).sub(*distance);
+                }
+            }
+        }
+        for distances in distances {
+            for (total, distance) in totals.iter_mut().zip(distances) {
+                *total = total.add_square(distance, limit);
             }
         }
     }
-    for (totals, scores) in totals.into_iter().zip(scores.chunks_exact_mut(L::LANES)) {
-        // SAFETY: a slice of so many integers.
-        unsafe { totals.store(scores.as_mut_ptr()) };
+    let pairs = scores.chunks_exact_mut(2 * L::LANES);
+    for (totals, scores) in totals.chunks_exact(2).zip(pairs) {
+        let [low, high] = L::in_order([totals[0], totals[1]]);
+        // SAFETY: a slice of twice so many integers.
+        unsafe { low.store(scores.as_mut_ptr()) };
+        // SAFETY: its second half.
+        unsafe { high.store(scores.as_mut_ptr().wrapping_add(L::LANES)) };
     }
 }
 
@@ -414,21 +458,72 @@ mod tests {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
+    /// With one weight of 1, the score is the square of the code.
     #[test]
-    fn avx512_without_vnni_scores_the_same() {
-        use crate::kernels::isa::avx512_lanes;
-        let Some(proof) = crate::kernels::avx512::Avx512::detect() else { return };
+    fn every_value_becomes_its_code_for_every_shift_on_every_instruction_set() {
+        let mut rows = RowBuffer::new(1);
+        rows.set_len(MAX_BATCH);
+        let mut out = [0; MAX_BATCH];
+        for (offset, shift) in [i16::MIN, -3, 0, 300, i16::MAX]
+            .into_iter()
+            .flat_map(|offset| SHIFTS.map(move |shift| (offset, shift)))
+        {
+            let scale = InputScale { offset, shift };
+            let layer =
+                IntegerLayer { n_inputs: 1, weights: vec![1], biases: vec![0], shifts: vec![0] };
+            let parts =
+                IntegerParts { inputs: vec![scale], layers: vec![layer], ..Default::default() };
+            let net = IntegerNet::new(parts).unwrap();
+            let scorers = Isa::available().into_iter().map(|isa| NetScorer::new(&net, isa));
+            let mut scorers: Vec<_> = scorers.map(|s| (s.scratch(), s)).collect();
+            let values: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+            for values in values.chunks(MAX_BATCH) {
+                rows.column_mut(0)[..MAX_BATCH].copy_from_slice(values);
+                for (scratch, scorer) in &mut scorers {
+                    scorer.score(rows.rows(), scratch, &mut out);
+                    for (&x, &score) in values.iter().zip(&out) {
+                        let code = Score::from(scale.code(x));
+                        let isa = scorer.evaluation().isa;
+                        assert_eq!(score, code * code, "{isa}: {x} with {scale:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is taken only where the processor has nothing better.
+    #[test]
+    fn vectors_without_dot_products_score_the_same() {
         let mut random = Random(13);
         let net = random_net(&mut random, &[57, 32, 16, 32, 57], 57);
         let rows = random_rows(&mut random, 57, MAX_BATCH);
         let network = Network::new(&net);
-        let mut memory = AlignedLanes::new(network.n_lanes());
-        let mut out = [0; MAX_BATCH];
-        let lanes = rows.rows().lanes_padded();
-        let kernel = Layers { network: &network, lanes, memory: memory.ints_mut(), out: &mut out };
-        // SAFETY: the proof.
-        unsafe { avx512_lanes(kernel, proof) };
-        assert_eq!(out[..], by_definition(&net, &rows));
+        let expected = by_definition(&net, &rows);
+        let check = |run: &dyn Fn(Layers<'_>)| {
+            let mut memory = AlignedLanes::new(network.n_lanes());
+            let mut out = [0; MAX_BATCH];
+            let lanes = rows.rows().lanes_padded();
+            let memory = memory.ints_mut();
+            run(Layers { network: &network, lanes, memory, out: &mut out });
+            assert_eq!(out[..], expected);
+        };
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::kernels::{avx2::Avx2, avx512::Avx512, isa};
+            if let Some(proof) = Avx2::detect() {
+                // SAFETY: the proof.
+                check(&|kernel| unsafe { isa::avx2_lanes(kernel, proof) });
+            }
+            if let Some(proof) = Avx512::detect() {
+                // SAFETY: the proof.
+                check(&|kernel| unsafe { isa::avx512_lanes(kernel, proof) });
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            use crate::kernels::{lane_neon::NeonLane, neon::Neon};
+            check(&|kernel| kernel.run::<NeonLane>(Neon));
+        }
+        check(&|kernel| Isa::available()[0].run_lanes(kernel));
     }
 }

@@ -13,6 +13,11 @@
 //! be read that way, because the codes end or are bytes, is copied ([`staged`]) to where it can.
 //! The obvious double loop ([`portable`]) is the specification.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "other processors take the obvious way")
+)]
+
 use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::{turn_avx2, turn_avx512};
