@@ -286,12 +286,15 @@ impl BlockDecoder {
     }
 }
 
-/// Names the group and the orbits that a damaged frame would have been of.
+/// Names the group and the orbits of a damaged frame.
 #[cold]
 fn corrupt_group(offset: u64, group: Group, meta: &BlockMeta, problem: &str) -> FormatError {
     let (name, first, last) = (group.name(), meta.first_orbit, meta.last_orbit);
-    let problem = format!("{name} of orbits {first} to {last}: {problem}");
-    FormatError::corrupt("column group", offset, problem)
+    let orbits = match first == last {
+        true => format!("orbit {first}"),
+        false => format!("orbits {first} to {last}"),
+    };
+    FormatError::corrupt("column group", offset, format!("{name} of {orbits}: {problem}"))
 }
 
 impl BlockMeta {
