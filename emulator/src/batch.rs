@@ -43,15 +43,15 @@ pub struct Batch {
     pub len: usize,
     /// Run of all its crossings.
     pub run: u32,
-    /// Luminosity section of all its crossings.
+    /// Luminosity section of all its crossings; any if they are dropped.
     pub lumi: u32,
     /// Reporting interval of all its crossings.
     pub interval: u64,
     /// Feature rows; no column if there is no model.
     pub rows: RowBuffer,
-    /// Orbit per crossing.
+    /// Orbit per crossing; not of those that were passed over unread.
     pub orbits: Vec<u32>,
-    /// Crossing number per crossing.
+    /// Crossing number per crossing; likewise.
     pub bxs: Vec<i16>,
     /// Truth per crossing: 0 background, k the k-th signal.
     pub process: Vec<u8>,
@@ -59,7 +59,7 @@ pub struct Batch {
     pub has_signal: bool,
     /// Slots that the crossings go to, in order.
     pub slots: Vec<SlotRun>,
-    /// Where the events stand, in order.
+    /// Where the events stand, in order; nowhere if they were passed over unread.
     pub segments: Vec<Segment>,
     /// Due time of the last crossing, in ps since the start of the run; 0 if unpaced.
     pub arrival_ps: u64,

@@ -9,7 +9,7 @@ use scout40_models::{FillPlan, Isa, Model, PlanChoice, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::{StreamHeader, StreamIndex};
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
-use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ};
+use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ, SLOTS_PER_ORBIT};
 use scout40_replay::pacing::{Rate, Slots};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
@@ -340,7 +340,7 @@ impl PreparedRun {
         };
         Ok(PreparedRun {
             slots: scheme.map_or_else(Slots::recorded, Slots::of_scheme),
-            reader: reader_options(&config, needed.wanted),
+            reader: reader_options(&config, needed.wanted, &rate_scheme),
             plan: RunPlan {
                 header: source.header().clone(),
                 index: source.info().index.clone(),
@@ -585,7 +585,15 @@ fn load_signal(spec: &InjectionSpec) -> Result<(Signal, Option<u64>)> {
     Ok((Signal { name, events, fraction: spec.fraction, mode: spec.mode }, digest))
 }
 
-fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
+/// How many slots a batch waits by default: as many as have a batch of colliding ones on average, at
+/// most twice as many as there are places. A crossing of a few bunches does not wait for the next.
+fn default_wait_slots(batch_size: usize, scheme: &FillingScheme) -> u64 {
+    let batch_size = batch_size as u64;
+    let slots = batch_size * u64::from(SLOTS_PER_ORBIT);
+    slots.div_ceil(scheme.n_colliding().max(1).into()).min(2 * batch_size)
+}
+
+fn reader_options(config: &RunConfig, wanted: ColumnSet, scheme: &FillingScheme) -> ReaderOptions {
     let clock = config.rate.clock();
     // Unpaced runs have no time of their own: their intervals are those of the LHC's beam.
     let of_beam = clock.unwrap_or(Rate::LHC.clock().expect("the LHC has a clock"));
@@ -595,7 +603,7 @@ fn reader_options(config: &RunConfig, wanted: ColumnSet) -> ReaderOptions {
     // An unpaced run ends by wall-clock time, which is not the reader's business.
     let by_time = clock.and(config.duration).map_or(u64::MAX, slots_of);
     // Without a clock no crossing waits, and full batches are the cheapest.
-    let wait_slots = clock.map_or(u64::MAX, |_| config.batch_size as u64);
+    let wait_slots = clock.map_or(u64::MAX, |_| default_wait_slots(config.batch_size, scheme));
     ReaderOptions {
         wanted,
         batch_size: config.batch_size,

@@ -4,7 +4,10 @@
 //! on the stream and the configuration alone, never on time, so batches are the same in every
 //! run; only whether they are ready in time is not.
 
-use std::collections::VecDeque;
+mod pool;
+
+pub use pool::{BlockPool, LIVE_BLOCKS};
+
 use std::ops::Range;
 
 use scout40_replay::event::{Block, Column, ColumnSet};
@@ -17,69 +20,6 @@ use crate::batch::{Batch, Outcome, Segment};
 use crate::config::{LoadedModel, RunPlan};
 use crate::counters::{Counts, Trouble};
 use crate::trigger::{Line, Menu, Rule};
-
-/// Blocks that are kept until all their events have been decided.
-pub const LIVE_BLOCKS: usize = 24;
-
-/// Blocks in use, oldest first, and blocks to be used again.
-pub struct BlockPool {
-    live: VecDeque<LiveBlock>,
-    spare: Vec<Block>,
-    /// Number of the oldest live block.
-    first: u64,
-}
-
-struct LiveBlock {
-    block: Block,
-    /// Batches that still refer to it, plus one while it is being read.
-    users: u32,
-}
-
-impl Default for BlockPool {
-    fn default() -> BlockPool {
-        BlockPool {
-            live: VecDeque::with_capacity(LIVE_BLOCKS),
-            spare: (0..LIVE_BLOCKS).map(|_| Block::default()).collect(),
-            first: 0,
-        }
-    }
-}
-
-impl BlockPool {
-    /// The block with this number.
-    #[must_use]
-    pub fn get(&self, number: u64) -> &Block {
-        &self.live[(number - self.first) as usize].block
-    }
-
-    fn live_mut(&mut self, number: u64) -> &mut LiveBlock {
-        &mut self.live[(number - self.first) as usize]
-    }
-
-    /// One user more.
-    fn retain(&mut self, number: u64) {
-        self.live_mut(number).users += 1;
-    }
-
-    /// Makes a block live; it gets the next number.
-    fn push(&mut self, block: Block) -> u64 {
-        self.live.push_back(LiveBlock { block, users: 1 });
-        self.first + self.live.len() as u64 - 1
-    }
-
-    /// One user less; blocks without users are to be used again, oldest first.
-    ///
-    /// # Panics
-    /// If there is no such block, or it has no user.
-    pub fn release(&mut self, number: u64) {
-        self.live_mut(number).users -= 1;
-        while self.live.front().is_some_and(|live| live.users == 0) {
-            let live = self.live.pop_front().expect("there is a front");
-            self.spare.push(live.block);
-            self.first += 1;
-        }
-    }
-}
 
 /// What a call of [`Reader::fill`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +55,15 @@ pub struct ReaderOptions {
     pub drop_after_ps: Option<u64>,
 }
 
+/// What crossings are taken from.
+#[derive(Clone, Copy)]
+enum Current {
+    /// The live block of this number, from crossing `at` on.
+    Block { number: u64, at: usize },
+    /// A block of this run that was passed over unread, of which so many crossings are left.
+    Skipped { run: u32, left: usize },
+}
+
 /// Forms batches.
 pub struct Reader<'a> {
     source: FileSource,
@@ -124,8 +73,8 @@ pub struct Reader<'a> {
     has_cuts: bool,
     injector: Option<&'a Injector>,
     options: ReaderOptions,
-    /// Number of the block that is being read, and its next crossing.
-    current: Option<(u64, usize)>,
+    /// Where the next crossings come from.
+    current: Option<Current>,
     merged: Block,
     /// What is added to the file's orbits: none in the first pass.
     orbit_shift: u32,
@@ -140,8 +89,7 @@ pub struct Reader<'a> {
     now_ps: u64,
     /// Due time of the last event that got a slot.
     last_due_ps: u64,
-    /// Too late to read: blocks are gone through for their crossings only, until the clock has
-    /// been caught up with.
+    /// Too late to read: blocks are passed over until the clock has been caught up with.
     is_catching_up: bool,
     /// Crossings by what became of them, as far as the reader knows.
     pub counts: Counts,
@@ -198,7 +146,7 @@ impl<'a> Reader<'a> {
     /// The operating system's refusal to read on.
     pub fn fill(&mut self, batch: &mut Batch, pool: &mut BlockPool) -> Result<Filled, SourceError> {
         while batch.len < self.options.batch_size && !self.ended {
-            let Some((number, at)) = self.current else {
+            let Some(current) = self.current else {
                 if pool.spare.is_empty() {
                     // A batch may hold the events of all blocks: then it must go as it is.
                     return Ok(if batch.len > 0 {
@@ -210,20 +158,18 @@ impl<'a> Reader<'a> {
                 self.next_block(pool)?;
                 continue;
             };
-            let block = pool.get(number);
-            let outcome = if self.is_unread(block) { Outcome::Dropped } else { Outcome::Scored };
+            let outcome = self.outcome(current, pool);
             if batch.len == 0 {
                 batch.outcome = outcome;
             } else if batch.outcome != outcome {
                 break;
             }
             let room = self.options.batch_size - batch.len;
-            let mut run = self.slots.run_at(block, at, room);
+            let (of_run, mut run, lumi) = self.next_slots(current, pool, room, batch.lumi);
             let interval = run.first / self.options.interval_slots;
-            let lumi = self.lumi(block, at);
             if batch.len == 0 {
-                (batch.run, batch.lumi, batch.interval) = (block.run, lumi, interval);
-            } else if (batch.run, batch.lumi, batch.interval) != (block.run, lumi, interval) {
+                (batch.run, batch.lumi, batch.interval) = (of_run, lumi, interval);
+            } else if (batch.run, batch.lumi, batch.interval) != (of_run, lumi, interval) {
                 break;
             }
             let batch_first = batch.slots.first().map_or(run.first, |slots| slots.first);
@@ -236,10 +182,46 @@ impl<'a> Reader<'a> {
                 break;
             }
             run.len = run.len.min((limit - run.first).min(u64::from(u32::MAX)) as u32);
-            run.len = self.same_lumi(block, at, run.len, lumi);
-            self.take(batch, pool, (number, at), run);
+            self.take(batch, pool, current, run);
         }
         Ok(if batch.len > 0 { self.close(batch, pool) } else { Filled::End })
+    }
+
+    /// What is to become of the next crossings. Nothing is injected into those that are dropped.
+    fn outcome(&self, current: Current, pool: &BlockPool) -> Outcome {
+        match current {
+            Current::Block { number, .. }
+                if pool.get(number).columns().contains_all(self.options.wanted) =>
+            {
+                Outcome::Scored
+            }
+            // Gone through for their crossings only, or passed over.
+            Current::Block { .. } | Current::Skipped { .. } => Outcome::Dropped,
+        }
+    }
+
+    /// Run, slots and luminosity section of the next crossings, at most `most` of them. Nobody
+    /// knows the luminosity section of crossings that were passed over: it is that of the batch.
+    fn next_slots(
+        &mut self,
+        current: Current,
+        pool: &BlockPool,
+        most: usize,
+        lumi_of_batch: u32,
+    ) -> (u32, SlotRun, u32) {
+        match current {
+            Current::Block { number, at } => {
+                let block = pool.get(number);
+                let mut slots = self.slots.run_at(block, at, most);
+                let lumi = self.lumi(block, at);
+                slots.len = self.same_lumi(block, at, slots.len, lumi);
+                (block.run, slots, lumi)
+            }
+            Current::Skipped { run, left } => {
+                let slots = self.slots.run_of_any(most.min(left));
+                (run, slots.expect("blocks are passed over only in a scheme"), lumi_of_batch)
+            }
+        }
     }
 
     /// Fills in what follows from which events a batch holds.
@@ -279,40 +261,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Moves the events of `run` from the block into the batch.
-    fn take(
-        &mut self,
-        batch: &mut Batch,
-        pool: &mut BlockPool,
-        (number, at): (u64, usize),
-        run: SlotRun,
-    ) {
+    /// Moves the next crossings into the batch: those of the slots `run`.
+    fn take(&mut self, batch: &mut Batch, pool: &mut BlockPool, current: Current, run: SlotRun) {
         let n = run.len as usize;
         batch.len += n;
         match batch.slots.last_mut() {
             Some(last) if last.last() + 1 == run.first => last.len += run.len,
             _ => batch.slots.push(run),
         }
-        match batch.segments.last_mut() {
-            Some(last) if last.block == number => last.len += run.len,
-            _ => {
-                batch.segments.push(Segment { block: number, first: at as u32, len: run.len });
-                pool.retain(number);
-            }
-        }
         self.slots.advance(n as u64);
         self.counts.read += n as u64;
-        if at + n == pool.get(number).len() {
-            pool.release(number);
-            self.current = None;
-        } else {
-            self.current = Some((number, at + n));
-        }
-    }
-
-    /// Whether a block was gone through for its crossings only. Nothing is injected into those.
-    fn is_unread(&self, block: &Block) -> bool {
-        !block.columns().contains_all(self.options.wanted)
+        self.current = match current {
+            Current::Block { number, at } => take_of_block(batch, pool, number, at, n),
+            Current::Skipped { run, left } => {
+                (left > n).then_some(Current::Skipped { run, left: left - n })
+            }
+        };
     }
 
     /// Evaluates the cut lines of one event.
@@ -367,17 +331,19 @@ impl<'a> Reader<'a> {
 
     /// Reads on until there is a current block or the stream has ended.
     fn next_block(&mut self, pool: &mut BlockPool) -> Result<(), SourceError> {
+        self.look_at_clock();
+        if self.is_catching_up && self.skip_block()? {
+            return Ok(());
+        }
         let mut block = pool.spare.pop().expect("checked by the caller");
-        let wanted = self.readable_columns();
+        let wanted = if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted };
         match self.source.next_block(wanted, &mut block)? {
             Delivery::Block => {
-                if let Some(at) = self.first_crossing(&block) {
-                    if self.shift_orbits(&mut block) {
-                        self.current = Some((pool.push(block), at));
-                        return Ok(());
-                    }
-                    self.trouble.note("orbit numbers ran beyond 32 bits: the run ends".into());
-                    self.ended = true;
+                if let Some(at) = self.first_crossing(&block)
+                    && self.shift_orbits(&mut block)
+                {
+                    self.current = Some(Current::Block { number: pool.push(block), at });
+                    return Ok(());
                 }
             }
             Delivery::Corrupt { n_crossings, problem } => {
@@ -400,16 +366,30 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The wanted columns; none if the reader is so late that the ring would have been overwritten.
-    /// It then goes through blocks for their crossings only, which is fast, until it is not late
-    /// any more: blocks that are read after that reach a worker in time.
-    fn readable_columns(&mut self) -> ColumnSet {
+    /// Finds out whether the reader is so late that the ring would have been overwritten. It then
+    /// passes over blocks, or goes through them for their crossings only, until it is not late any
+    /// more: blocks that are read after that reach a worker in time.
+    fn look_at_clock(&mut self) {
         if let Some(depth_ps) = self.options.drop_after_ps {
             let late_ps = self.now_ps.saturating_sub(self.last_due_ps);
             let limit_ps = if self.is_catching_up { 0 } else { depth_ps };
             self.is_catching_up = late_ps > limit_ps;
         }
-        if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted }
+    }
+
+    /// Passes over the next block, of which only the head is read, and makes its crossings the next
+    /// ones; false if it has to be gone through: crossings that keep their slots have to be seen, and
+    /// so has the one that the run begins with.
+    fn skip_block(&mut self) -> Result<bool, SourceError> {
+        if self.from_orbit > 0 || self.slots.run_of_any(1).is_none() {
+            return Ok(false);
+        }
+        let Some(meta) = self.source.skip_block()? else { return Ok(false) };
+        if self.place_orbits(meta.first_orbit, meta.last_orbit) {
+            self.current =
+                Some(Current::Skipped { run: meta.run, left: meta.n_crossings as usize });
+        }
+        Ok(true)
     }
 
     /// Where in a block the run goes on: at its start, but in the block that holds the orbit that
@@ -439,22 +419,56 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes the orbits of a later pass go on after the highest one so far, wherever the pass
-    /// before it began; false if that goes beyond 32 bits.
+    /// before it began; false, and the run ends, if that goes beyond 32 bits.
     fn shift_orbits(&mut self, block: &mut Block) -> bool {
         let orbits = block.get_mut::<u32>(Column::Orbit);
-        let (first, last) = (orbits[0], orbits[orbits.len() - 1]);
-        if let (true, Some(highest)) = (self.begins_again, self.highest_orbit) {
-            let Some(next) = highest.checked_add(1) else { return false };
-            self.orbit_shift = next.saturating_sub(first);
-            self.begins_again = false;
-        }
-        let Some(last) = last.checked_add(self.orbit_shift) else { return false };
-        if self.orbit_shift > 0 {
+        let is_in_reach = self.place_orbits(orbits[0], orbits[orbits.len() - 1]);
+        if is_in_reach && self.orbit_shift > 0 {
             orbits.iter_mut().for_each(|orbit| *orbit += self.orbit_shift);
         }
+        is_in_reach
+    }
+
+    /// Decides on the shift of a block with these orbits; false, and the run ends, if it goes
+    /// beyond 32 bits.
+    fn place_orbits(&mut self, first: u32, last: u32) -> bool {
+        let mut shift = Some(self.orbit_shift);
+        if let (true, Some(highest)) = (self.begins_again, self.highest_orbit) {
+            shift = highest.checked_add(1).map(|next| next.saturating_sub(first));
+        }
+        let shifted = shift.and_then(|shift| Some((shift, last.checked_add(shift)?)));
+        let Some((shift, last)) = shifted else {
+            self.trouble.note("orbit numbers ran beyond 32 bits: the run ends".into());
+            self.ended = true;
+            return false;
+        };
+        self.begins_again = false;
+        self.orbit_shift = shift;
         self.highest_orbit = self.highest_orbit.max(Some(last));
         true
     }
+}
+
+/// Makes `n` crossings of a block, from `at` on, those of the batch; what is left of the block.
+fn take_of_block(
+    batch: &mut Batch,
+    pool: &mut BlockPool,
+    number: u64,
+    at: usize,
+    n: usize,
+) -> Option<Current> {
+    match batch.segments.last_mut() {
+        Some(last) if last.block == number => last.len += n as u32,
+        _ => {
+            batch.segments.push(Segment { block: number, first: at as u32, len: n as u32 });
+            pool.retain(number);
+        }
+    }
+    if at + n < pool.get(number).len() {
+        return Some(Current::Block { number, at: at + n });
+    }
+    pool.release(number);
+    None
 }
 
 /// The slot with which a run of `n` orbits ends.

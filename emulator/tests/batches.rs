@@ -22,6 +22,7 @@ use scout40::ring::{ring, send};
 use scout40::sink::LatencyLog;
 use scout40::worker::{Shared, Worker};
 use scout40_replay::pacing::Rate;
+use scout40_replay::source::FileSource;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
@@ -117,14 +118,22 @@ fn a_batch_closes_when_it_is_full() {
 
 #[test]
 fn a_batch_does_not_wait_for_slots_beyond_a_gap() {
-    // By default a batch waits for as many slots as it has places: here less than an orbit.
+    // By default a batch waits for twice as many slots as it has places: here less than an orbit.
     let sparse = batches(config("single"));
     assert_eq!(sparse.len(), 500);
     assert!(sparse.iter().all(|batch| batch.len == 1));
-    // Trains of the LHC: no batch spans more than 128 slots, and most span a gap.
+}
+
+#[test]
+fn a_batch_waits_for_as_many_slots_as_have_a_batch_of_colliding_ones_on_average() {
+    // Trains of the LHC: 128 colliding slots in 166, of 2748 in 3564.
     let trains = batches(config("lhc"));
-    assert!(trains.iter().all(|batch| batch.last_slot - batch.first_slot < 128));
-    assert!(trains.iter().any(|batch| batch.len < 128));
+    let spans: Vec<u64> =
+        trains.iter().map(|batch| batch.last_slot - batch.first_slot + 1).collect();
+    assert!(spans.iter().all(|&span| span <= 167), "{spans:?}");
+    assert!(spans.iter().any(|&span| span > 128), "{spans:?}");
+    // Two trains of 72 and a gap of 7: full within them.
+    assert_eq!((trains[0].len, trains[0].last_slot), (128, 43 + 128 + 7 - 1));
 }
 
 #[test]
@@ -246,7 +255,7 @@ fn slow_config() -> RunConfig {
 }
 
 #[test]
-fn a_late_reader_goes_through_blocks_until_it_is_late_no_more() {
+fn a_late_reader_passes_over_blocks_until_it_is_late_no_more() {
     use Outcome::{Dropped, Scored};
     let in_time = drive(slow_config(), 0);
     assert_eq!((in_time.counts.scored, in_time.injected), (500, 500));
@@ -255,7 +264,7 @@ fn a_late_reader_goes_through_blocks_until_it_is_late_no_more() {
         (64, Scored),
         // The rest of the second block had been read; the worker finds it overwritten.
         (36, Dropped),
-        // Blocks are skipped from 201 us late on, and then until the reader is not late at all,
+        // Blocks are passed over from 201 us late on, and then until the reader is not late at all,
         // not just until the arrival ring is deep enough again.
         (64, Dropped),
         (64, Dropped),
@@ -269,11 +278,61 @@ fn a_late_reader_goes_through_blocks_until_it_is_late_no_more() {
     assert_eq!(late.fates, expected);
     assert_eq!((late.counts.read, late.counts.scored, late.counts.dropped), (500, 164, 336));
     assert!(late.counts.is_conserved());
-    // Skipped events got no signal: that would have to be read.
+    // What was passed over got no signal: for that it would have to be read.
     assert_eq!(late.injected, 164 + 36);
     // What comes after the gap is what it would have been without.
     let expected: Vec<_> = [&in_time.scores[..64], &in_time.scores[400..]].concat();
     assert_eq!(late.scores, expected);
+}
+
+#[test]
+fn orbits_run_on_where_a_late_reader_passes_over_the_end_of_a_repeated_stream() {
+    // An orbit of 3564 slots is seven passes of 500 events and a part of one.
+    let repeated = || RunConfig { repeat: true, orbits: Some(1), ..slow_config() };
+    let in_time = drive(repeated(), 0);
+    assert_eq!(in_time.counts.scored, 3564);
+    assert!(in_time.scores.is_sorted_by_key(|&(orbit, bx, _)| (orbit, bx)));
+    let late = drive(repeated(), 700);
+    assert!(late.counts.is_conserved());
+    assert_eq!((late.counts.read, late.counts.dropped), (3564, 750 - 64));
+    let expected: Vec<_> = [&in_time.scores[..64], &in_time.scores[750..]].concat();
+    assert_eq!(late.scores, expected);
+}
+
+#[test]
+fn a_late_reader_goes_through_blocks_whose_crossings_keep_their_slots() {
+    // 50 crossings in each orbit of 3564 slots: two orbits fit into the arrival ring.
+    let recorded = || RunConfig {
+        scheme: "recorded".parse::<SchemeChoice>().unwrap(),
+        ring_depth: Duration::from_micros(2 * 3564),
+        ..slow_config()
+    };
+    let in_time = drive(recorded(), 0);
+    let late = drive(recorded(), 5 * 3564);
+    assert_eq!((in_time.counts.scored, late.counts.read), (500, 500));
+    assert!(late.counts.is_conserved() && late.counts.dropped >= 100, "{:?}", late.counts);
+    let after = in_time.scores.len() - late.scores.len();
+    let kept = late.fates.iter().take_while(|fate| fate.1 == Outcome::Scored);
+    let kept: usize = kept.map(|fate| fate.0).sum();
+    let expected: Vec<_> = [&in_time.scores[..kept], &in_time.scores[kept + after..]].concat();
+    assert_eq!(late.scores, expected);
+}
+
+#[test]
+fn damage_in_a_block_that_was_passed_over_stays_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.s40");
+    let mut bytes = std::fs::read(fixture("pathological/good.s40")).unwrap();
+    let index = FileSource::open(&fixture("pathological/good.s40")).unwrap().info().index.clone();
+    // The last byte of the fourth block.
+    bytes[index.unwrap().blocks[4].offset as usize - 1] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let damaged = || RunConfig { stream: path.clone(), ..slow_config() };
+    let read = drive(damaged(), 0);
+    assert_eq!((read.counts.scored, read.counts.corrupt), (450, 50));
+    let late = drive(damaged(), 300);
+    assert_eq!((late.counts.scored, late.counts.dropped, late.counts.corrupt), (164, 336, 0));
+    assert!(read.counts.is_conserved() && late.counts.is_conserved());
 }
 
 #[test]

@@ -84,8 +84,8 @@ fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
 /// Batches in flight between reader and collector: as many blocks stay in use.
 const IN_FLIGHT: usize = 16;
 /// Passes over the stream: those before the last ones are the warm-up.
-const PASSES: u64 = 12;
-const WARM_PASSES: u64 = 6;
+const PASSES: u64 = 24;
+const WARM_PASSES: u64 = 16;
 /// Batches of a worker that are its warm-up.
 const WARM_BATCHES: u64 = 100;
 

@@ -18,6 +18,7 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use scout40_replay::event::{Block, Column, ColumnSet};
+use scout40_replay::format::{Compression, StreamWriter};
 use scout40_replay::lhc::CrossingId;
 use scout40_replay::source::{Delivery, FileSource, Source};
 use serde_json::Value;
@@ -292,9 +293,9 @@ fn damaged_streams_lose_what_is_damaged_and_say_so() {
     // Whole, cut, corrupt, without index: read, scored, truncated, corrupt, words.
     for (name, counts, words) in [
         ("good", [500, 500, 0, 0], ""),
-        ("truncated", [300, 300, 0, 0], "cut after byte 10863"),
-        ("no-index", [500, 450, 50, 0], "cut after byte 17561"),
-        ("flipped-block", [500, 450, 0, 50], "column group at byte 8264"),
+        ("truncated", [300, 300, 0, 0], "cut after byte 10723"),
+        ("no-index", [500, 450, 50, 0], "cut after byte 17335"),
+        ("flipped-block", [500, 450, 0, 50], "column group at byte 8136: jet of orbit 5: "),
         ("flipped-index", [500, 500, 0, 0], ""),
     ] {
         let words_of_run = format!("fixtures/pathological/{name}.s40 {MODEL} --threshold 0.5");
@@ -800,4 +801,29 @@ fn every_variant_and_metric_trains_tells_its_settings_and_scores() {
         assert!(words.iter().all(|word| about.contains(word)), "{variant}: {about}");
         desk.done(&format!("score {GOOD} --model new.model -o new.parquet --force"));
     }
+}
+
+#[test]
+fn what_streams_call_themselves_is_shown_without_control_characters() {
+    let desk = Desk::new();
+    let name = "a\x1b[2J\rread\n= scored";
+    let mut source = FileSource::open(&fixture("pathological/good.s40")).unwrap();
+    let mut header = source.info().header.clone();
+    header.sample = name.into();
+    let path = desk.path("named.s40");
+    let mut writer = StreamWriter::create(&path, &header, Compression::Fast).unwrap();
+    let mut block = Block::default();
+    while source.next_block(ColumnSet::ALL, &mut block).unwrap() == Delivery::Block {
+        writer.write(&block).unwrap();
+    }
+    writer.finish().unwrap();
+    let outcome =
+        desk.done(&format!("run named.s40 {MODEL} --inject named.s40@0.5 --rate max --out o"));
+    for text in [&outcome.stdout, &outcome.stderr] {
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    }
+    let shown = "a\\u{1b}[2J\\rread\\n= scored";
+    assert_eq!(outcome.stdout.matches(shown).count(), 2, "{}", outcome.stdout);
+    // Files have it as it is.
+    assert_eq!(summary(&desk)["stream"]["name"], name);
 }

@@ -164,11 +164,7 @@ impl Slots {
         assert!(at < block.len() && most > 0);
         let most = most.min(block.len() - at);
         match self {
-            Slots::Scheme { scheme, next } => {
-                let first = scheme.slot_of_nth(*next);
-                let in_train = scheme.slots_left_in_train(*next);
-                SlotRun { first, len: most.min(in_train) as u32 }
-            }
+            Slots::Scheme { scheme, next } => run_of_scheme(scheme, *next, most),
             Slots::Recorded { first_orbit } => {
                 let orbits = block.get::<u32>(Column::Orbit);
                 let bxs = block.get::<i16>(Column::Bx);
@@ -185,12 +181,28 @@ impl Slots {
         }
     }
 
+    /// The slots of the next events, up to the first gap, at most `most` of them, whatever events
+    /// those are; `None` if it is those that decide.
+    #[must_use]
+    pub fn run_of_any(&self, most: usize) -> Option<SlotRun> {
+        match self {
+            Slots::Scheme { scheme, next } => Some(run_of_scheme(scheme, *next, most)),
+            Slots::Recorded { .. } => None,
+        }
+    }
+
     /// Goes on by `n` events, whether they were delivered or lost.
     pub fn advance(&mut self, n: u64) {
         if let Slots::Scheme { next, .. } = self {
             *next += n;
         }
     }
+}
+
+/// The slots of events from number `next` on, up to the first gap, at most `most` of them.
+fn run_of_scheme(scheme: &FillingScheme, next: u64, most: usize) -> SlotRun {
+    let in_train = scheme.slots_left_in_train(next);
+    SlotRun { first: scheme.slot_of_nth(next), len: most.min(in_train) as u32 }
 }
 
 #[cfg(test)]
@@ -236,6 +248,7 @@ mod tests {
         assert_eq!(slots.run_at(&block, 70, 512), SlotRun { first: 113, len: 2 });
         slots.advance(2);
         assert_eq!(slots.run_at(&block, 72, 10), SlotRun { first: 122, len: 10 });
+        assert_eq!(slots.run_of_any(10), Some(SlotRun { first: 122, len: 10 }));
         slots.advance(2748 - 72);
         let next_orbit = u64::from(SLOTS_PER_ORBIT) + 43;
         assert_eq!(slots.run_at(&block, 199, 10), SlotRun { first: next_orbit, len: 1 });
@@ -255,6 +268,7 @@ mod tests {
     fn recorded_crossings_keep_their_gaps_from_the_first_orbit_on() {
         let block = crossings(&[(9, 3563), (9, 3564), (10, 1), (10, 3), (12, 1)]);
         let mut slots = Slots::recorded();
+        assert_eq!(slots.run_of_any(10), None);
         assert_eq!(slots.run_at(&block, 0, 512), SlotRun { first: 3562, len: 3 });
         assert_eq!(slots.run_at(&block, 3, 512), SlotRun { first: 3564 + 2, len: 1 });
         assert_eq!(slots.run_at(&block, 4, 512), SlotRun { first: 3 * 3564, len: 1 });

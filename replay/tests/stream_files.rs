@@ -210,6 +210,69 @@ fn a_damaged_block_head_costs_one_block_with_an_index_and_the_rest_without() {
 }
 
 #[test]
+fn passing_over_blocks_leaves_the_others_as_they_are() {
+    let folder = folder();
+    // Blocks that one read brings whole, and blocks that it does not.
+    let blocks = random_blocks(ColumnSet::ALL, &[5000, 1, 3564, 3], 1);
+    let path = folder.path().join("s.s40");
+    write_stream(&path, &blocks, Compression::Fast);
+    for skipped in 0..16_u32 {
+        let mut source = FileSource::open(&path).unwrap();
+        for (k, expected) in blocks.iter().enumerate() {
+            if skipped >> k & 1 == 1 {
+                let meta = source.skip_block().unwrap().unwrap();
+                assert_eq!((meta.run, meta.n_crossings as usize), (expected.run, expected.len()));
+                let orbits = expected.get::<u32>(Column::Orbit);
+                assert_eq!(Some(&meta.first_orbit), orbits.first());
+                assert_eq!(Some(&meta.last_orbit), orbits.last());
+            } else {
+                let mut block = Block::default();
+                let delivery = source.next_block(ColumnSet::ALL, &mut block).unwrap();
+                assert_eq!(delivery, Delivery::Block);
+                assert_same(expected, &block, ColumnSet::ALL);
+            }
+        }
+        assert_eq!(source.skip_block().unwrap(), None, "nothing is left");
+        let (read, others) = drain(&mut source, ColumnSet::ALL);
+        assert_eq!((read.len(), others.len()), (0, 0));
+    }
+}
+
+#[test]
+fn damage_is_not_passed_over_unseen_where_a_block_begins_or_the_file_is_cut() {
+    let folder = folder();
+    let (path, bytes, blocks) = small_file(folder.path());
+    let index = FileSource::open(&path).unwrap().info().index.clone().unwrap();
+    let (first, second) = (index.blocks[0].offset as usize, index.blocks[1].offset as usize);
+    let mut flipped = bytes.clone();
+    flipped[first + 30] ^= 1;
+    for damaged in [&flipped[..], &bytes[..second - 1], &bytes[..first + 20]] {
+        fs::write(&path, damaged).unwrap();
+        let (read, others) = read_all(&path, ColumnSet::ALL);
+        assert!(read.len() < blocks.len() && !others.is_empty());
+        let mut source = FileSource::open(&path).unwrap();
+        assert_eq!(source.skip_block().unwrap(), None);
+        assert_eq!(drain(&mut source, ColumnSet::ALL).1, others);
+    }
+}
+
+#[test]
+fn damage_in_a_block_that_is_passed_over_stays_unknown() {
+    let folder = folder();
+    let (path, mut bytes, blocks) = small_file(folder.path());
+    let index = FileSource::open(&path).unwrap().info().index.clone().unwrap();
+    bytes[index.blocks[1].offset as usize - 1] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let mut source = FileSource::open(&path).unwrap();
+    let meta = source.skip_block().unwrap().unwrap();
+    assert_eq!(meta.n_crossings as usize, blocks[0].len());
+    let (read, others) = drain(&mut source, ColumnSet::ALL);
+    assert_eq!((read.len(), others.len()), (2, 0));
+    source.rewind().unwrap();
+    assert_eq!(drain(&mut source, ColumnSet::ALL).1.len(), 1, "who reads it knows");
+}
+
+#[test]
 fn a_run_can_begin_at_any_orbit() {
     let folder = folder();
     let (path, _, blocks) = small_file(folder.path());

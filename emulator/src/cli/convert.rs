@@ -60,7 +60,7 @@ pub struct ConvertArgs {
     /// `fast` for replays at line rate, `small` for keeping
     #[arg(long, default_value = "fast")]
     compression: CompressionArg,
-    /// Orbits per block with `--place fill`; default: 4 for `fast`, 16 for `small`
+    /// Orbits per block with `--place fill`; default: 4 for `fast`, 8 for `small`
     #[arg(long, value_name = "N")]
     orbits_per_block: Option<NonZeroU32>,
     /// What the events are
@@ -99,7 +99,7 @@ impl ConvertArgs {
         self.orbits_per_block.map_or(
             match self.compression {
                 CompressionArg::Fast => 4,
-                CompressionArg::Small => 16,
+                CompressionArg::Small => 8,
             },
             NonZeroU32::get,
         )

@@ -90,8 +90,8 @@ pub struct RunArgs {
     /// Most crossings in a batch: a multiple of 64 up to 512
     #[arg(long, default_value_t = 512, value_name = "N")]
     batch_size: usize,
-    /// Longest that a crossing waits for its batch to fill; default: batch size × slot period, and
-    /// until it is full with `--rate max`
+    /// Longest that a crossing waits for its batch to fill; default: batch size × slot period × slots
+    /// per colliding slot, the latter at most 2; until it is full with `--rate max`
     #[arg(long, value_parser = parse::duration, value_name = "TIME")]
     max_wait: Option<Duration>,
     /// Cores, such as `0,1`: the first reads and collects, the others score; default: all

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use scout40_models::legible;
+
 use super::RunSummary;
 use super::summary::{LineSummary, Quantiles, SignalSummary};
 
@@ -10,8 +12,23 @@ use super::summary::{LineSummary, Quantiles, SignalSummary};
 pub fn render(summary: &RunSummary) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = write_all(&mut text, summary);
+    let _ = write_all(&mut text, &legible_summary(summary));
     text
+}
+
+/// The same with what files and menus say fit for a terminal.
+fn legible_summary(summary: &RunSummary) -> RunSummary {
+    let mut shown = summary.clone();
+    let inputs = [&mut shown.stream].into_iter().chain(&mut shown.model);
+    let lines = shown.lines.iter_mut().flat_map(|line| [&mut line.name, &mut line.rule]);
+    inputs
+        .flat_map(|input| [&mut input.path, &mut input.name])
+        .chain(lines)
+        .chain(shown.signals.iter_mut().map(|signal| &mut signal.name))
+        .chain(&mut shown.trouble.problems)
+        .chain([&mut shown.config.filling_scheme])
+        .for_each(|text| *text = legible(text));
+    shown
 }
 
 fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {

@@ -351,7 +351,10 @@ impl Block {
             }
             let offsets = &mut self.offsets[collection as usize];
             offsets.resize(counts.len() + 1, 0);
-            add_up(counts, &mut offsets[1..]);
+            match most {
+                0 => offsets.fill(0),
+                _ => add_up(counts, &mut offsets[1..]),
+            }
         }
         Ok(())
     }

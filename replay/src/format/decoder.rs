@@ -264,6 +264,14 @@ impl StreamDecoder {
         }
     }
 
+    /// Counts of a block whose meta part has been verified but whose body has not arrived whole,
+    /// and where the section after it begins in the stream.
+    #[must_use]
+    pub fn block_ahead(&self) -> Option<(BlockMeta, u64)> {
+        let head = self.verified.filter(|head| head.kind == SectionKind::Block)?;
+        Some((self.block_meta(), self.offset + head.len() as u64))
+    }
+
     /// The block that the last step came to.
     ///
     /// # Panics

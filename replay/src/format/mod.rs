@@ -14,8 +14,10 @@
 //! are specified in `docs/format.md`.
 
 mod block;
+mod column;
 pub(crate) mod decoder;
 mod header;
+mod pack;
 mod writer;
 
 pub use block::{BlockDecoder, BlockEncoder, Compression};

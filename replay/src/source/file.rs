@@ -12,8 +12,8 @@ use super::{Delivery, Source, SourceError};
 use crate::event::{Block, ColumnSet};
 use crate::format::decoder::index_offset;
 use crate::format::{
-    BlockDecoder, END_BYTES, EncodedBlock, FormatError, Pending, Step, StreamDecoder, StreamHeader,
-    StreamIndex,
+    BlockDecoder, BlockMeta, END_BYTES, EncodedBlock, FormatError, Pending, Step, StreamDecoder,
+    StreamHeader, StreamIndex,
 };
 
 /// Bytes that one read asks for if less is needed. Enough for the head of a block; what follows is
@@ -131,10 +131,52 @@ impl FileSource {
         self.ended = entry.is_none() && number > 0;
         let offset = entry.map_or(self.first_block_offset, |entry| entry.offset);
         self.next = number;
+        self.jump(offset)
+    }
+
+    /// Goes to a section.
+    fn jump(&mut self, offset: u64) -> Result<(), SourceError> {
         self.decoder.jump(offset);
         let seek = self.file.seek(SeekFrom::Start(offset));
         seek.map_err(|source| SourceError::Io { path: self.path.clone(), source })?;
         Ok(())
+    }
+
+    /// Passes over the next block by its head, which is read and verified; what the block holds is
+    /// not, so that damage in it stays unknown. `None`, and nothing is passed over, if anything but
+    /// a whole block with a sound head comes next.
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
+        let begin = self.decoder.next_offset();
+        if self.ended || self.info.index_offset == Some(begin) {
+            return Ok(None);
+        }
+        let ahead = loop {
+            match self.decoder.step() {
+                Ok(Step::NeedMore(n)) => {
+                    let ahead = self.decoder.block_ahead();
+                    if ahead.is_some()
+                        || read_some(&mut self.file, &mut self.decoder, n, &self.path)? == 0
+                    {
+                        break ahead;
+                    }
+                }
+                Ok(Step::Block) => {
+                    break Some((self.decoder.block().meta, self.decoder.next_offset()));
+                }
+                _ => break None,
+            }
+        };
+        // A block that runs past the end of the file is not a whole one.
+        let Some((meta, end)) = ahead.filter(|&(_, end)| end <= self.info.bytes) else {
+            self.jump(begin)?;
+            return Ok(None);
+        };
+        self.next += 1;
+        self.jump(end)?;
+        Ok(Some(meta))
     }
 
     /// Reads until the decoder has come to a section; `None` where the file ends.
