@@ -9,6 +9,10 @@ use rkyv::{Archive, Deserialize, Serialize};
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
+/// Longest gradient that is followed; a longer one is scaled down to it. The first steps of a training
+/// have gradients a thousand times as long as later ones, and the running mean of their
+/// squares would slow down some ten thousand steps.
+const MAX_LENGTH: f32 = 1.0;
 
 /// What the optimiser remembers.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
@@ -46,11 +50,15 @@ impl Adam {
                 parameters[range.clone()].iter_mut().for_each(|p| *p -= decay * *p);
             }
         }
+        let length =
+            gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt() as f32;
+        let scale = if length > MAX_LENGTH { MAX_LENGTH / length } else { 1.0 };
         // After so many steps both corrections are 1 to the last bit.
         let n = self.n_steps.min(100_000) as i32;
         let (bias_1, bias_2) = (1.0 - BETA_1.powi(n), 1.0 - BETA_2.powi(n));
         let moments = self.mean.iter_mut().zip(&mut self.square);
         for ((p, &g), (mean, square)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            let g = scale * g;
             *mean = BETA_1 * *mean + (1.0 - BETA_1) * g;
             *square = BETA_2 * *square + (1.0 - BETA_2) * g * g;
             *p -= learning_rate * (*mean / bias_1) / ((*square / bias_2).sqrt() + EPSILON);
@@ -67,14 +75,29 @@ mod tests {
         // First step: mean / bias = g, root of square / bias = |g|: the step is the learning rate.
         let mut adam = Adam::new(2);
         let mut p = [1.0, -2.0];
-        adam.step(&mut p, &[0.5, -4.0], 0.1, &[], 0.0);
+        adam.step(&mut p, &[0.5, -0.8], 0.1, &[], 0.0);
         assert!((p[0] - 0.9).abs() < 1e-6 && (p[1] + 1.9).abs() < 1e-6, "{p:?}");
         // Second: mean 0.1·(0.9·0.5 + 0.25) / 0.19, square 0.001·(0.999·0.25 + 0.0625) / 0.001999.
-        adam.step(&mut p, &[0.25, -4.0], 0.1, &[], 0.0);
+        adam.step(&mut p, &[0.25, -0.8], 0.1, &[], 0.0);
         let (mean, square) = (0.07 / 0.19, 0.000_312_25 / 0.001_999);
         let expected = 0.9 - 0.1 * mean / f32::sqrt(square);
         assert!((p[0] - expected).abs() < 1e-5, "{} {expected}", p[0]);
         assert!((p[1] + 1.8).abs() < 1e-5, "{}", p[1]);
+    }
+
+    #[test]
+    fn long_gradients_are_followed_as_short_ones_of_their_direction() {
+        let stepped = |gradient: [f32; 2]| {
+            let mut adam = Adam::new(2);
+            let mut p = [0.0, 0.0];
+            adam.step(&mut p, &gradient, 0.1, &[], 0.0);
+            adam.step(&mut p, &[0.1, -0.1], 0.1, &[], 0.0);
+            p
+        };
+        let distance = |[a, b]: [f32; 2], [c, d]: [f32; 2]| (a - c).hypot(b - d);
+        let unit = stepped([0.6, -0.8]);
+        assert!(distance(stepped([3000.0, -4000.0]), unit) < 1e-6);
+        assert!(distance(stepped([0.3, -0.4]), unit) > 1e-3);
     }
 
     #[test]
