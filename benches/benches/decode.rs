@@ -79,7 +79,7 @@ impl Stream {
 
 fn settings(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for orbits in [4, 16] {
+    for orbits in [4, 8, 16] {
         let blocks = zero_bias(orbits, ORBITS);
         let (n, expected) = (n_events(&blocks), ColumnChecksum::of(&blocks));
         for compression in [Compression::Fast, Compression::Small] {
