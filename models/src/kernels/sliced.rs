@@ -121,6 +121,8 @@ pub(crate) struct Count {
 /// Trees whose reaches are in memory at the same time, and what is counted of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
+    /// First line that its reach operations write.
+    pub line: Operand,
     /// Where its chunks of reach operations end.
     pub reach_end: u32,
     /// Where its counts end.
@@ -142,8 +144,6 @@ pub(crate) struct Parts {
     pub planes: Vec<Operand>,
     /// What every crossing has.
     pub constant: i32,
-    /// First line of the reaches.
-    pub reach_line: usize,
     /// First line of what the counts carry: one for every [`CARRY_STEPS`] steps of one kind, in
     /// order.
     pub carry_line: usize,
@@ -200,7 +200,7 @@ impl Program {
         let mut begin = 0;
         for group in &parts.groups {
             let chunks = (group.reach_end - begin) as usize;
-            assert!(fits(parts.reach_line, REACH_LINES * chunks), "room for the reaches");
+            assert!(run(&group.line, REACH_LINES * chunks), "room for the reaches");
             begin = group.reach_end;
         }
         assert!(parts.reach.as_flattened().iter().all(pair), "operands of reaches");
@@ -417,7 +417,7 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut lines_begin, mut reaches_begin) = (0, 0);
     let mut carry = memory.place(operand(program.carry_line));
     for group in &program.groups {
-        let mut out = memory.place(operand(program.reach_line));
+        let mut out = memory.place(group.line);
         for chunk in &program.reach[reach_begin..group.reach_end as usize] {
             for op in &chunk[..REACH_BOTH] {
                 let (parent, mask) = memory.get_pair(op);

@@ -9,27 +9,24 @@
 //! A negative digit adds the complement of its line instead, and the constant of the program has
 //! the rest: −x = (1 − x) − 1.
 
-use std::collections::BTreeMap;
-
-use super::schedule::{NOTHING, Schedule};
+use super::schedule::{NOTHING, Reach, Schedule};
 use super::weights;
-use crate::forest::Forest;
 use crate::kernels::sliced::{
-    CARRY_STEPS, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, ReachOp, ReachStep,
-    STATE_LINES, ZERO_LINE, operand,
+    CARRY_STEPS, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, REACH_LINES, ReachOp,
+    ReachStep, STATE_LINES, ZERO_LINE, operand,
 };
 
 /// Bits of a sum.
 const MAX_PLANES: usize = 32;
 const ZERO: Operand = operand(ZERO_LINE);
 
-/// What a group adds with one weight.
+/// What is added with one weight, each with the chunk after which it has to be added at the latest.
 #[derive(Default)]
 struct Terms {
     /// Reaches in memory.
-    lines: Vec<Operand>,
+    lines: Vec<(usize, Operand)>,
     /// Reaches that are not: in the one operand, but not in the other.
-    reaches: Vec<ReachOp>,
+    reaches: Vec<(usize, ReachOp)>,
 }
 
 pub(super) struct Counts {
@@ -49,7 +46,7 @@ pub(super) struct Counts {
 
 impl Counts {
     /// The counts of what is scheduled; they write behind it.
-    pub(super) fn new(forest: &Forest, weights: &[i64], schedule: &Schedule) -> Counts {
+    pub(super) fn new(weights: &[i64], schedule: &Schedule, reach_line: usize) -> Counts {
         let first_line = schedule.end_line;
         let mut counts = Counts {
             line_steps: Vec::new(),
@@ -63,22 +60,47 @@ impl Counts {
             n_carries: 0,
             pending: vec![Vec::new(); MAX_PLANES + STATE_LINES],
         };
+        let mut waiting: [[Terms; 2]; MAX_PLANES] = Default::default();
         let mut begun = [false; MAX_PLANES];
-        for group in &schedule.groups {
-            let nodes = group.trees.clone().flat_map(|tree| forest.tree(tree));
-            for (place, terms) in collect(nodes, weights, schedule) {
-                let state = counts.state(0, place);
-                let from = if std::mem::replace(&mut begun[place], true) { state } else { ZERO };
-                counts.push(place, from, state, &terms);
+        let mut terms = schedule.terms.iter().peekable();
+        let (mut begin, n_chunks) = (0, schedule.chunks.len());
+        for done in 0..=n_chunks {
+            while let Some(term) = terms.next_if(|term| term.ready <= done) {
+                for (sign, digits) in weights::digits(weights[term.node]).into_iter().enumerate() {
+                    for place in (0..MAX_PLANES).filter(|place| digits >> place & 1 == 1) {
+                        let terms = &mut waiting[place][sign];
+                        match term.reach {
+                            Reach::Kept(line) => terms.lines.push((term.last, line)),
+                            Reach::Computed(op) => terms.reaches.push((term.last, op)),
+                        }
+                    }
+                }
             }
-            counts.end_group(group.chunks_end);
+            let n_counts = counts.counts.len();
+            for (place, waiting) in waiting.iter_mut().enumerate() {
+                let is_due = |last: usize| last < done || done == n_chunks;
+                if waiting.iter().any(|terms| terms.is_due(is_due)) {
+                    let taken = waiting.each_mut().map(|terms| terms.take(is_due));
+                    let state = counts.state(0, place);
+                    let from =
+                        if std::mem::replace(&mut begun[place], true) { state } else { ZERO };
+                    counts.push(place, from, state, &taken);
+                }
+            }
+            if done > begin && (counts.counts.len() > n_counts || done % schedule.turn == 0)
+                || done == n_chunks
+            {
+                let line = operand(reach_line + begin % schedule.turn * REACH_LINES);
+                counts.end_group(line, done);
+                begin = done;
+            }
         }
         for place in (0..MAX_PLANES).filter(|&place| begun[place]) {
             let state = counts.state(0, place);
             (0..STATE_LINES).for_each(|bit| counts.add_later(place, bit, state));
         }
         counts.finish();
-        counts.end_group(schedule.chunks.len());
+        counts.end_group(operand(reach_line), n_chunks);
         counts
     }
 
@@ -101,7 +123,7 @@ impl Counts {
     }
 
     /// Counts terms that are added and terms that are subtracted.
-    fn push(&mut self, place: usize, from: Operand, to: Operand, terms: &[Terms; 2]) {
+    fn push(&mut self, place: usize, from: Operand, to: Operand, terms: &[Taken; 2]) {
         let (mut lines_end, mut reaches_end) = ([0; 2], [0; 2]);
         for (sign, terms) in terms.iter().enumerate() {
             let before = (self.line_steps.len(), self.reach_steps.len());
@@ -123,14 +145,15 @@ impl Counts {
         self.counts.push(Count { from, to, lines_end, reaches_end });
     }
 
-    fn push_steps(&mut self, terms: &Terms) {
+    fn push_steps(&mut self, (lines, reaches): &Taken) {
         // Lines that would not fill a step go where there is room among the reaches.
-        let (full, rest) = terms.lines.split_at(terms.lines.len() / COUNT_STEP * COUNT_STEP);
+        let (full, rest) = lines.split_at(lines.len() / COUNT_STEP * COUNT_STEP);
         let n_steps = |n: usize| n.div_ceil(COUNT_STEP);
-        let fits = n_steps(terms.reaches.len() + rest.len()) == n_steps(terms.reaches.len());
-        let lines = if fits { full } else { &terms.lines };
-        let moved = terms.lines[lines.len()..].iter().map(|&line| ReachOp::new(line, ZERO));
-        let reaches: Vec<ReachOp> = terms.reaches.iter().copied().chain(moved).collect();
+        let fits = n_steps(reaches.len() + rest.len()) == n_steps(reaches.len());
+        let kept = if fits { full } else { lines };
+        let moved = lines[kept.len()..].iter().map(|&line| ReachOp::new(line, ZERO));
+        let reaches: Vec<ReachOp> = reaches.iter().copied().chain(moved).collect();
+        let lines = kept;
         for lines in lines.chunks(COUNT_STEP) {
             let mut step = [ZERO; COUNT_STEP];
             step[..lines.len()].copy_from_slice(lines);
@@ -144,9 +167,9 @@ impl Counts {
         }
     }
 
-    fn end_group(&mut self, reach_end: usize) {
+    fn end_group(&mut self, line: Operand, reach_end: usize) {
         let counts_end = self.counts.len() as u32;
-        self.groups.push(Group { reach_end: reach_end as u32, counts_end });
+        self.groups.push(Group { line, reach_end: reach_end as u32, counts_end });
     }
 
     /// Adds up what is pending, lightest first, to one line for each bit of the sum.
@@ -158,7 +181,7 @@ impl Counts {
                 continue;
             }
             let state = self.state(1, place);
-            let terms = [Terms { lines, ..Terms::default() }, Terms::default()];
+            let terms = [(lines, Vec::new()), Default::default()];
             self.push(place, ZERO, state, &terms);
             self.planes.push(state);
             (1..STATE_LINES).for_each(|bit| self.add_later(place, bit, state));
@@ -168,23 +191,25 @@ impl Counts {
     }
 }
 
-/// What the nodes of a group add and subtract, by the digits of their weights.
-fn collect(
-    nodes: impl Iterator<Item = usize>,
-    weights: &[i64],
-    schedule: &Schedule,
-) -> BTreeMap<usize, [Terms; 2]> {
-    let mut terms: BTreeMap<usize, [Terms; 2]> = BTreeMap::new();
-    for node in nodes {
-        for (sign, digits) in weights::digits(weights[node]).into_iter().enumerate() {
-            for place in (0..MAX_PLANES).filter(|place| digits >> place & 1 == 1) {
-                let terms = &mut terms.entry(place).or_default()[sign];
-                match schedule.places[node] {
-                    Some(line) => terms.lines.push(line),
-                    None => terms.reaches.push(schedule.computed[node]),
-                }
-            }
-        }
+/// Lines and reaches to be added now.
+type Taken = (Vec<Operand>, Vec<ReachOp>);
+
+impl Terms {
+    fn is_due(&self, is_due: impl Fn(usize) -> bool) -> bool {
+        let lasts = self.lines.iter().map(|&(last, _)| last);
+        lasts.chain(self.reaches.iter().map(|&(last, _)| last)).any(is_due)
     }
-    terms
+
+    /// Those that are due, and what fills steps with them or without.
+    fn take(&mut self, is_due: impl Fn(usize) -> bool) -> Taken {
+        (take(&mut self.lines, &is_due), take(&mut self.reaches, &is_due))
+    }
+}
+
+fn take<T>(waiting: &mut Vec<(usize, T)>, is_due: impl Fn(usize) -> bool) -> Vec<T> {
+    waiting.sort_by_key(|&(last, _)| last);
+    let full = waiting.len() / COUNT_STEP * COUNT_STEP;
+    let is_rest_due = waiting[full..].iter().any(|&(last, _)| is_due(last));
+    let n = if is_rest_due { waiting.len() } else { full };
+    waiting.drain(..n).map(|(_, term)| term).collect()
 }

@@ -72,9 +72,15 @@ impl ForestSliced {
         let is_needed = needed(forest, &weights.of_node);
         let masks = Masks::new(forest, splits, &is_needed);
         let reach_line = MASK_LINES + MASK_CHUNK * masks.chunks.len();
-        let needs = Needs { forest, splits, is_needed: &is_needed, masks: &masks };
+        let needs = Needs {
+            forest,
+            splits,
+            weights: &weights.of_node,
+            is_needed: &is_needed,
+            masks: &masks,
+        };
         let schedule = Schedule::new(&needs, reach_line);
-        let counts = Counts::new(forest, &weights.of_node, &schedule);
+        let counts = Counts::new(&weights.of_node, &schedule, reach_line);
         let summed = weights.of_node.iter().map(|&w| weights::n_digits(w) as usize).sum();
         let n_lines = counts.end_line();
         let parts = Parts {
@@ -90,7 +96,6 @@ impl ForestSliced {
             // Sums are taken modulo 2^32: the score fits, whatever the parts do.
             constant: (weights.constant - counts.excess) as i32,
             carry_line: counts.carry_line,
-            reach_line,
             n_lines,
         };
         let program = Program::new(parts);
