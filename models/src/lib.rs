@@ -11,6 +11,7 @@ pub mod autoencoder;
 pub mod error;
 pub mod features;
 pub mod file;
+pub mod fixed;
 pub mod forest;
 mod kernels;
 pub mod rows;
