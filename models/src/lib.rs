@@ -13,6 +13,7 @@ pub mod features;
 pub mod file;
 pub mod fixed;
 pub mod forest;
+pub mod hls;
 mod kernels;
 pub mod rows;
 pub mod scorer;
