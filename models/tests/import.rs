@@ -4,6 +4,8 @@
 //! rows; `make.py` there made them. The rows are made again here, by the same hash.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod rows;
+
 use std::path::Path;
 
 use scout40_models::file::Provenance;
@@ -12,8 +14,9 @@ use scout40_models::forest::import::{Imported, isotree, sklearn};
 use scout40_models::forest::score::Metric;
 use scout40_models::{Error, FeatureSpec, MAX_BATCH, Model, RowBuffer};
 
+use rows::{N_OBJECTS, object};
+
 const N_ROWS: usize = 10_240;
-const N_OBJECTS: usize = 19;
 
 type Read = fn(&str, Option<u32>) -> Result<Imported, Error>;
 
@@ -30,27 +33,6 @@ fn reference_json(name: &str) -> String {
 fn reference_scores(name: &str) -> Vec<f64> {
     let bytes = reference(&format!("{name}.scores"));
     bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
-}
-
-/// SplitMix64 from state 0.
-fn hash(index: u64) -> u64 {
-    let z = (index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// pT, eta and phi of an object: `rows` in `fixtures/reference/make.py`.
-fn object(row: usize, k: usize) -> [i16; 3] {
-    let h = hash((row * N_OBJECTS + k) as u64);
-    if row.is_multiple_of(500) {
-        return [h, h >> 16, h >> 32].map(|bits| bits as u16 as i16);
-    }
-    if (h >> 37) % 24 >= (N_OBJECTS - k) as u64 {
-        return [0; 3];
-    }
-    let pt = 1 + (((h >> 5) % 4096) >> ((h >> 17) % 12));
-    [pt as i16, ((h >> 21) % 229) as i16 - 114, ((h >> 29) % 144) as i16]
 }
 
 fn batch(first_row: usize) -> RowBuffer {
