@@ -2,7 +2,8 @@
 //! the difference more than chance?
 //!
 //! All models score every event of a background and of signals. Events that any of them was trained
-//! on are left out for all, so that they are compared on the same ones. An autoencoder can bring
+//! on are left out for all, so that they are compared on the same ones; so is signal that was injected into
+//! the background. An autoencoder can bring
 //! its **float twin**, the network as it was trained, as a model of its own: its scores are rounded to
 //! the units of the integer score, in which both can be ordered and correlated.
 
@@ -12,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use scout40_models::file::Content;
 use scout40_models::{RowBuffer, Score};
-use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::source::{FileSource, Source};
 use scout40_studies::bootstrap::{Bootstrap, Options, Paired, Sample, paired_bootstrap};
 use scout40_studies::correlation::{pearson, spearman};
@@ -45,6 +46,8 @@ pub struct Scored {
     pub digest: String,
     /// Events left out because a model was trained on them.
     pub n_training: u64,
+    /// Events left out because they were injected into the background.
+    pub n_injected: u64,
     /// `[contestant][event]`.
     pub scores: Vec<Vec<Score>>,
 }
@@ -57,60 +60,93 @@ impl Scored {
     }
 }
 
+/// What a sample is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Signal in it is left out.
+    Background,
+    /// Everything in it is signal.
+    Signal,
+}
+
 /// Scores a stream with every contestant; `rows` are those to look at, none: all.
 ///
 /// # Errors
-/// A stream that cannot be used, has no index, or holds no event that may be looked at.
+/// A stream that cannot be used, has no index, has not so many rows, or holds no event that may be
+/// looked at.
 pub fn score_sample(
     path: &Path,
+    role: Role,
     rows: Option<&Range<u64>>,
     contestants: &[Contestant],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Scored> {
     let source = FileSource::open(path)?;
     let name = source.header().sample.clone();
-    let digest = source.info().index.as_ref().map(|index| index.digest);
-    let digest = digest.with_context(|| {
+    let index = source.info().index.clone().with_context(|| {
         format!(
             "`{}` has no index, so nobody can tell whether a model was trained on it\n\
              hint: convert it again",
             path.display()
         )
     })?;
+    let (digest, n_rows) = (index.digest, index.n_crossings);
+    let rows = rows.map_or(0..n_rows, |rows| {
+        // An open end is that of the stream.
+        rows.start..if rows.end == u64::MAX { n_rows } else { rows.end }
+    });
+    ensure!(
+        rows.start < rows.end && rows.end <= n_rows,
+        "rows {}..{} of `{}` are to be compared on, which holds rows 0..{n_rows}\n\
+         hint: choose a range within them, or another stream",
+        rows.start,
+        rows.end,
+        path.display()
+    );
+    let truth = match role {
+        Role::Background => ColumnSet::EMPTY.with(Column::TruthProcess),
+        Role::Signal => ColumnSet::EMPTY,
+    };
+    let truth = truth.intersection(source.columns());
     let trained: Vec<Range<u64>> =
         contestants.iter().flat_map(|c| training_rows(c.model, digest)).collect();
     let is_trained = |row: u64| trained.iter().any(|range| range.contains(&row));
-    let is_wanted = |row: u64| rows.is_none_or(|rows| rows.contains(&row));
     let mut scores = Vec::with_capacity(contestants.len());
-    let mut n_training = 0;
+    let (mut n_training, mut n_injected) = (0, 0);
     for contestant in contestants {
         let mut source = FileSource::open(path)?;
         let mut kept = Vec::new();
-        let (mut row, mut left_out) = (0, 0);
+        let mut row = 0;
+        (n_training, n_injected) = (0, 0);
         let mut float = FloatTwin::of(contestant);
-        score_stream(&mut source, contestant.model, ColumnSet::EMPTY, |block, scores| {
+        score_stream(&mut source, contestant.model, truth, |block, scores| {
             let scores = match &mut float {
                 Some(twin) => twin.scores(block),
                 None => scores,
             };
-            for &score in scores {
-                match (is_wanted(row), is_trained(row)) {
-                    (true, false) => kept.push(score),
-                    (true, true) => left_out += 1,
-                    (false, _) => {}
+            let process = block.get::<u8>(Column::TruthProcess);
+            for (event, &score) in scores.iter().enumerate() {
+                let is_injected = process.get(event).is_some_and(|&process| process > 0);
+                if rows.contains(&row) {
+                    match (is_trained(row), is_injected) {
+                        (true, _) => n_training += 1,
+                        (false, true) => n_injected += 1,
+                        (false, false) => kept.push(score),
+                    }
                 }
                 row += 1;
             }
             progress(scores.len() as u64);
             Ok(())
         })?;
-        n_training = left_out;
         scores.push(kept);
     }
-    let scored = Scored { name, digest: format!("{digest:016x}"), n_training, scores };
+    let digest = format!("{digest:016x}");
+    let scored = Scored { name, digest, n_training, n_injected, scores };
     ensure!(
         scored.n_events() > 0,
-        "`{}` has no events to compare models with: {n_training} of those asked for were trained on\n\
+        "`{}` has no events to compare models with: {n_training} of those asked for were trained on, \
+         {n_injected} injected\n\
          hint: ask for other rows, or give another stream",
         path.display()
     );
@@ -201,10 +237,11 @@ pub struct Reached {
 pub struct Agreement {
     /// The integer network.
     pub model: String,
-    /// Spearman's rank correlation: of the background, then of each signal.
-    pub rank_correlation: Vec<f64>,
+    /// Spearman's rank correlation: of the background, then of each signal; none where a score
+    /// never varies.
+    pub rank_correlation: Vec<Option<f64>>,
     /// Pearson's correlation of the scores.
-    pub correlation: Vec<f64>,
+    pub correlation: Vec<Option<f64>>,
     /// Efficiency of the integer network over that of its twin: for each rate, each signal, then the
     /// mean. Intervals are of the paired bootstrap.
     pub ratio: Vec<Vec<Measured>>,
@@ -304,9 +341,9 @@ fn agreement(
     bootstrap: &Bootstrap,
 ) -> Result<Agreement> {
     let all = || std::iter::once(background).chain(signals);
-    // Where a score never varies, nothing can correlate.
+    // Lists are of the same length, so it fails only where a score never varies.
     let correlations = |f: fn(&[Score], &[Score]) -> Result<f64, scout40_studies::Error>| {
-        all().map(|s| f(&s.scores[k - 1], &s.scores[k])).collect::<Result<Vec<f64>, _>>()
+        all().map(|s| f(&s.scores[k - 1], &s.scores[k]).ok()).collect()
     };
     let ratios = |target| {
         let ratio = |of| measured(bootstrap.ratio(target, of, k - 1, k, ONE_SIGMA));
@@ -314,8 +351,8 @@ fn agreement(
     };
     Ok(Agreement {
         model: model.to_owned(),
-        rank_correlation: correlations(spearman)?,
-        correlation: correlations(pearson)?,
+        rank_correlation: correlations(spearman),
+        correlation: correlations(pearson),
         ratio: (0..options.targets_khz.len()).map(ratios).collect(),
     })
 }

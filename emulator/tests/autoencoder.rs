@@ -140,6 +140,21 @@ fn models_and_their_twins_are_compared_on_the_same_events() {
     let own = format!("study compare --model a.model b.model --background {GOOD} {signals}");
     let stderr = desk.run(&own).expect(1).stderr;
     assert!(stderr.contains("500 of those asked for were trained on"), "{stderr}");
+    // Injected signal is no background.
+    desk.done(&format!(
+        "run {GOOD} --model b.model --threshold raw:-2000000 --rate max --out inj \
+         --inject fixtures/streams/SVJ.s40@0.3"
+    ));
+    let injected = desk.done(&format!(
+        "study compare --model b.model --background inj/accepted.s40 {signals} \
+                            --rates 1MHz --resamples 2"
+    ));
+    let n_injected: Vec<&str> = injected.stdout.lines().next().unwrap().split(' ').collect();
+    let place = n_injected.iter().position(|&word| word == "injected);").unwrap();
+    assert!(n_injected[place - 1].parse::<u32>().unwrap() > 100, "{}", injected.stdout);
+    let beyond = format!("{compare} a.model").replace("0..50000", "290000..999999");
+    let beyond = desk.run(&beyond).expect(1).stderr;
+    assert!(beyond.contains("290000..999999") && beyond.contains("0..300499"), "{beyond}");
     let forests = desk.run(&format!("{compare} b.model --float-twins")).expect(2).stderr;
     assert!(forests.contains("needs an autoencoder"), "{forests}");
     let few = desk.run(&format!("{compare} a.model --rates 1Hz")).expect(1).stderr;

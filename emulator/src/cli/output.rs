@@ -1,7 +1,7 @@
 //! What commands show people: progress bars on stderr, tables on stdout.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,6 +43,13 @@ pub fn refuse_overwrite(path: &Path, force: bool) -> Result<()> {
         return Err(UsageError(text).into());
     }
     Ok(())
+}
+
+/// A path with an ending appended; dots in it stay.
+pub fn appended(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// `1234567` → `1 234 567`.

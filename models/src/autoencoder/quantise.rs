@@ -1,7 +1,7 @@
 //! From floating point to integers.
 //!
-//! All scales are powers of two. Hidden values get the scale at which the largest of the calibration
-//! rows is still below 256; the weights of each output get the one at which the largest is still
+//! All scales are powers of two. Hidden values get the scale at which all but one in ten thousand of
+//! the calibration rows stay below 256; the weights of each output get the one at which the largest is still
 //! within seven bits. What a sum of products is worth follows from both, and its shift from what the
 //! value after it is worth. Biases and half a unit for rounding are added at full precision.
 

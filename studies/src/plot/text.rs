@@ -87,7 +87,7 @@ pub(super) fn spans(text: &str, size: f64) -> String {
     svg
 }
 
-/// A text as XML. Control characters are not allowed there.
+/// A text as XML. Control characters and two others are not allowed there.
 pub(super) fn escaped(text: &str) -> String {
     let mut xml = String::with_capacity(text.len());
     for c in text.chars() {
@@ -96,7 +96,7 @@ pub(super) fn escaped(text: &str) -> String {
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
             '"' => xml.push_str("&quot;"),
-            c if c.is_control() => xml.push('\u{fffd}'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => xml.push('\u{fffd}'),
             c => xml.push(c),
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use scout40_models::file::{Content, write_whole};
 use scout40_replay::lhc::FillingScheme;
@@ -15,9 +15,9 @@ use serde::Serialize;
 use super::compare_figures;
 use super::compare_text::{csv, table};
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::{print, progress_bar, refuse_overwrite};
+use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
 use crate::cli::parse;
-use crate::comparison::{Comparison, Contestant, Scored, compare, score_sample};
+use crate::comparison::{Comparison, Contestant, Role, Scored, compare, score_sample};
 use crate::config::{LoadedModel, SchemeChoice, UsageError};
 
 /// Compares models on the same background and signals.
@@ -57,7 +57,8 @@ pub struct CompareArgs {
     #[arg(long, default_value = "lhc", value_name = "SCHEME")]
     filling_scheme: SchemeChoice,
     /// Resamples of the bootstrap
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(long, default_value_t = 1000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     resamples: u32,
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 1)]
@@ -90,6 +91,7 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct ModelRecord {
+    name: String,
     path: String,
     digest: String,
 }
@@ -101,6 +103,7 @@ struct SampleRecord {
     digest: String,
     n_events: usize,
     n_left_out_as_trained_on: u64,
+    n_left_out_as_injected: u64,
 }
 
 impl SampleRecord {
@@ -111,46 +114,47 @@ impl SampleRecord {
             digest: scored.digest.clone(),
             n_events: scored.n_events(),
             n_left_out_as_trained_on: scored.n_training,
+            n_left_out_as_injected: scored.n_injected,
         }
     }
 }
 
 pub fn run(args: &CompareArgs) -> Result<()> {
-    let outputs = args.output.as_deref().map(Outputs::of);
-    if let Some(outputs) = &outputs {
-        refuse_overwrite(&outputs.json, args.force)?;
-        refuse_overwrite(&outputs.csv, args.force)?;
-    }
-    let Some(scheme) = args.filling_scheme.load()? else {
-        let text = "rates need a filling scheme: `recorded` tells no rate of collisions";
-        return Err(UsageError(text.to_owned()).into());
-    };
+    let scheme = args.filling_scheme.load()?.ok_or_else(|| {
+        UsageError("rates need a filling scheme: `recorded` tells no rate of collisions".to_owned())
+    })?;
     let models = args
         .model
         .iter()
         .map(|path| LoadedModel::read(path, args.engine.into()))
         .collect::<Result<Vec<_>>>()?;
     let contestants = contestants(args, &models)?;
+    let outputs = args.output.as_deref().map(Outputs::of);
+    if let Some(outputs) = &outputs {
+        refuse_overwrite(&outputs.json, args.force)?;
+        refuse_overwrite(&outputs.csv, args.force)?;
+    }
     let options = options(args, &scheme);
-    let background = scored(&args.background, args.rows.as_ref(), &contestants)?;
-    let signals = args
+    let background = scored(&args.background, Role::Background, args.rows.as_ref(), &contestants)?;
+    let mut signals = args
         .signal
         .iter()
-        .map(|path| scored(path, None, &contestants))
+        .map(|path| scored(path, Role::Signal, None, &contestants))
         .collect::<Result<Vec<_>>>()?;
-    #[cfg(feature = "plot")]
-    if let (Some(stem), false) = (&args.output, args.force) {
-        for figure in compare_figures::stems(stem, &contestants, &signals) {
-            refuse_overwrite(&with_ending(&figure, ".png"), args.force)?;
-            refuse_overwrite(&with_ending(&figure, ".svg"), args.force)?;
-        }
-    }
+    // The last row of each table is called so.
+    let mut taken = vec!["mean".to_owned()];
+    signals.iter_mut().for_each(|signal| signal.name = distinct(&signal.name, &mut taken));
     let comparison = compare(&contestants, &background, &signals, &options)?;
-    print(&table(&background, &signals, &options, &comparison))?;
-    let Some(outputs) = outputs else { return Ok(()) };
+    let text = table(&background, &signals, &options, &comparison);
+    let Some(outputs) = outputs else { return print(&text) };
     let report = Report {
         tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")),
-        models: args.model.iter().zip(&models).map(|(path, model)| record(path, model)).collect(),
+        models: contestants
+            .iter()
+            .filter(|contestant| !contestant.is_float)
+            .zip(&args.model)
+            .map(|(contestant, path)| record(contestant, path))
+            .collect(),
         background: SampleRecord::new(&args.background, &background),
         signals: args.signal.iter().zip(&signals).map(|(p, s)| SampleRecord::new(p, s)).collect(),
         rows: args.rows.clone(),
@@ -160,14 +164,20 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         rng_seed: options.rng_seed,
         comparison: &comparison,
     };
-    let text = serde_json::to_string_pretty(&report)? + "\n";
-    write_whole(&outputs.json, text.as_bytes(), "writing the report")?;
+    let json = serde_json::to_string_pretty(&report)? + "\n";
+    write_whole(&outputs.json, json.as_bytes(), "writing the report")?;
     write_whole(&outputs.csv, csv(&comparison).as_bytes(), "writing the report")?;
+    // Before anything is printed: a reader of stdout that has gone away ends the command.
     #[cfg(feature = "plot")]
     if let Some(stem) = &args.output {
-        compare_figures::write(stem, &contestants, &background, &signals, &options)?;
+        compare_figures::write(stem, args.force, &contestants, &background, &signals, &options);
     }
-    print(&format!("written    {}, {}\n", outputs.json.display(), outputs.csv.display()))
+    print(&text)?;
+    print(&format!(
+        "written    {}, {}, figures beside\n",
+        outputs.json.display(),
+        outputs.csv.display()
+    ))
 }
 
 fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
@@ -179,18 +189,29 @@ fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
     }
 }
 
-fn record(path: &Path, model: &LoadedModel) -> ModelRecord {
+fn record(contestant: &Contestant, path: &Path) -> ModelRecord {
     ModelRecord {
+        name: contestant.name.clone(),
         path: path.display().to_string(),
-        digest: format!("{:016x}", model.model.digest()),
+        digest: format!("{:016x}", contestant.model.model.digest()),
     }
+}
+
+/// The name, or with a number where it is taken.
+fn distinct(name: &str, taken: &mut Vec<String>) -> String {
+    let numbered = |k: u32| if k == 1 { name.to_owned() } else { format!("{name} ({k})") };
+    let free = (1..).map(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
+    taken.push(free.clone());
+    free
 }
 
 /// The models by the names of their files, each autoencoder followed by its twin if that is wanted.
 fn contestants<'a>(args: &CompareArgs, models: &'a [LoadedModel]) -> Result<Vec<Contestant<'a>>> {
     let mut contestants = Vec::new();
+    let mut taken = Vec::new();
     for (path, model) in args.model.iter().zip(models) {
-        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = distinct(&name, &mut taken);
         contestants.push(Contestant { name: name.clone(), model, is_float: false });
         if args.float_twins && matches!(model.model.content(), Content::Autoencoder(_)) {
             contestants.push(Contestant { name: format!("{name} (float)"), model, is_float: true });
@@ -204,17 +225,18 @@ fn contestants<'a>(args: &CompareArgs, models: &'a [LoadedModel]) -> Result<Vec<
     Ok(contestants)
 }
 
-fn scored(path: &Path, rows: Option<&Range<u64>>, contestants: &[Contestant]) -> Result<Scored> {
+fn scored(
+    path: &Path,
+    role: Role,
+    rows: Option<&Range<u64>>,
+    contestants: &[Contestant],
+) -> Result<Scored> {
     let source = FileSource::open(path)?;
     let n_crossings = source.info().index.as_ref().map_or(0, |index| index.n_crossings);
     let bar = progress_bar(n_crossings * contestants.len() as u64, "scoring");
-    let scored = score_sample(path, rows, contestants, &mut |n| bar.inc(n))?;
+    let scored = score_sample(path, role, rows, contestants, &mut |n| bar.inc(n));
     bar.finish_and_clear();
-    ensure!(
-        scored.scores.iter().all(|scores| scores.len() == scored.n_events()),
-        "unequal samples"
-    );
-    Ok(scored)
+    scored
 }
 
 /// Where the report goes.
@@ -225,13 +247,18 @@ struct Outputs {
 
 impl Outputs {
     fn of(stem: &Path) -> Outputs {
-        Outputs { json: with_ending(stem, ".json"), csv: with_ending(stem, ".csv") }
+        Outputs { json: appended(stem, ".json"), csv: appended(stem, ".csv") }
     }
 }
 
-/// Dots in a stem belong to it.
-fn with_ending(stem: &Path, ending: &str) -> PathBuf {
-    let mut name = stem.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_get_numbers() {
+        let mut taken = vec!["mean".to_owned()];
+        let names = ["a", "mean", "a", "a (2)", "a"].map(|name| distinct(name, &mut taken));
+        assert_eq!(names, ["a", "mean (2)", "a (2)", "a (2) (2)", "a (3)"]);
+    }
 }

@@ -8,6 +8,7 @@ use scout40_studies::plot::{Axis, Plot};
 use scout40_studies::rate::Interval;
 use scout40_studies::spectrum::Spectrum;
 
+use crate::cli::output::{appended, refuse_overwrite};
 use crate::comparison::{Contestant, Scored};
 
 /// Points of a curve.
@@ -15,34 +16,57 @@ const N_POINTS: usize = 80;
 /// Curves end at this part of the rate of collisions.
 const MAX_FRACTION: f64 = 0.1;
 
-/// Files that [`write`] makes, without their endings.
-pub fn stems(stem: &Path, contestants: &[Contestant], signals: &[Scored]) -> Vec<PathBuf> {
-    let of_signals = signals.iter().map(|signal| signal.name.as_str()).chain(["mean"]);
-    let twins = contestants.iter().filter(|contestant| contestant.is_float);
-    let of_twins = twins.map(|twin| twin.name.as_str());
-    of_signals.chain(of_twins).map(|name| beside(stem, name)).collect()
-}
-
-/// `STEM-name`, with what file names do not like replaced.
-fn beside(stem: &Path, name: &str) -> PathBuf {
-    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
-    let name: String = name.chars().map(plain).collect();
-    let mut file = stem.as_os_str().to_owned();
-    file.push(format!("-{}", name.trim_matches('_')));
-    PathBuf::from(file)
-}
-
-/// Writes all figures as SVG and PNG.
+/// Writes all figures as SVG and PNG. One that cannot be drawn, or that exists and may not be
+/// overwritten, is told of and costs nothing else: the numbers are in the tables.
 pub fn write(
     stem: &Path,
+    force: bool,
     contestants: &[Contestant],
     background: &Scored,
     signals: &[Scored],
     options: &Options,
-) -> Result<()> {
+) {
+    let figures = match figures(contestants, background, signals, options) {
+        Ok(figures) => figures,
+        Err(error) => return eprintln!("note: no figures: {error}"),
+    };
+    let mut taken = Vec::new();
+    for (name, plot) in figures {
+        let stem = beside(stem, &name, &mut taken);
+        let saved = refuse_overwrite(&appended(&stem, ".svg"), force)
+            .and_then(|()| refuse_overwrite(&appended(&stem, ".png"), force))
+            .and_then(|()| Ok(plot.save(&stem)?));
+        if let Err(error) = saved {
+            eprintln!("note: no figure `{}`: {error}", stem.display());
+        }
+    }
+}
+
+/// `STEM-name`, with what file names do not like replaced, and a number where that is taken.
+fn beside(stem: &Path, name: &str, taken: &mut Vec<PathBuf>) -> PathBuf {
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_matches('_');
+    let numbered = |k: u32| {
+        let number = if k == 1 { String::new() } else { format!("-{k}") };
+        appended(stem, &format!("-{name}{number}"))
+    };
+    let free = (1..).map(numbered).find(|path| !taken.contains(path)).unwrap_or_default();
+    taken.push(free.clone());
+    free
+}
+
+/// Names and figures: efficiencies of each signal and of their mean, then twins.
+fn figures(
+    contestants: &[Contestant],
+    background: &Scored,
+    signals: &[Scored],
+    options: &Options,
+) -> Result<Vec<(String, Plot)>> {
     let rates = rates_khz(background, options);
     let of_models =
         background.scores.iter().map(|s| Spectrum::of(s)).collect::<Result<Vec<_>, _>>()?;
+    let mut figures = Vec::new();
     // `[model][rate]`
     let mut sums = vec![vec![0.0; rates.len()]; contestants.len()];
     for signal in signals {
@@ -61,7 +85,7 @@ pub fn write(
             let line: Vec<_> = curve.iter().map(|&(x, y)| (x, y.value)).collect();
             plot = plot.band(&contestant.name, &band).line(&contestant.name, &line);
         }
-        plot.save(&beside(stem, &signal.name))?;
+        figures.push((signal.name.clone(), plot));
     }
     let mut plot = figure(&format!("Mean of {} signals", signals.len()), background, options);
     for (contestant, sums) in contestants.iter().zip(&sums) {
@@ -69,11 +93,11 @@ pub fn write(
         let line: Vec<_> = rates.iter().zip(sums).map(mean).collect();
         plot = plot.line(&contestant.name, &line);
     }
-    plot.save(&beside(stem, "mean"))?;
-    for (k, twin) in contestants.iter().enumerate().filter(|(_, c)| c.is_float) {
-        write_twin(stem, twin, k, background)?;
+    figures.push(("mean".to_owned(), plot));
+    for (k, contestant) in contestants.iter().enumerate().filter(|(_, c)| c.is_float) {
+        figures.push((contestant.name.clone(), twin(contestant, k, background)));
     }
-    Ok(())
+    Ok(figures)
 }
 
 fn figure(title: &str, background: &Scored, options: &Options) -> Plot {
@@ -96,7 +120,7 @@ fn rates_khz(background: &Scored, options: &Options) -> Vec<f64> {
 }
 
 /// Scores in floating point against those in integers.
-fn write_twin(stem: &Path, twin: &Contestant, k: usize, background: &Scored) -> Result<()> {
+fn twin(twin: &Contestant, k: usize, background: &Scored) -> Plot {
     // A twin stands right after its integer network. Zeros have no logarithm.
     let (integers, floats) = (&background.scores[k - 1], &background.scores[k]);
     let display = |score: i32| twin.model.scorer.display(score.max(1));
@@ -105,6 +129,4 @@ fn write_twin(stem: &Path, twin: &Contestant, k: usize, background: &Scored) -> 
     Plot::new(&twin.name, Axis::log("Score in floating point"), Axis::log("Score in integers"))
         .note(&format!("{}: {} events", background.name, background.n_events()))
         .density("Events", &points)
-        .save(&beside(stem, &twin.name))?;
-    Ok(())
 }

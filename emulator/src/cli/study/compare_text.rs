@@ -22,10 +22,12 @@ pub fn table(
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(
         text,
-        "background {}: {} events ({} left out: trained on); one event is {step_khz:.4} kHz",
+        "background {}: {} events ({} left out: trained on, {}: injected); one event is \
+         {step_khz:.4} kHz",
         background.name.escape_debug(),
         grouped(background.n_events() as u64),
-        grouped(background.n_training)
+        grouped(background.n_training),
+        grouped(background.n_injected)
     );
     for (place, signal) in signals.iter().enumerate() {
         let head = if place == 0 { "signals" } else { "" };
@@ -119,10 +121,12 @@ fn twins(text: &mut String, options: &Options, comparison: &Comparison) {
         for (row, sample) in samples.chain(["mean".to_owned()]).enumerate() {
             let _ = write!(text, "{:<14}", sample.escape_debug().to_string());
             for correlation in [&twin.rank_correlation, &twin.correlation] {
-                match correlation.get(row) {
-                    Some(r) => drop(write!(text, "{r:>10.5}")),
-                    None => drop(write!(text, "{:>10}", "")),
-                }
+                let cell = match correlation.get(row) {
+                    Some(Some(r)) => format!("{r:.5}"),
+                    Some(None) => "none".to_owned(),
+                    None => String::new(),
+                };
+                let _ = write!(text, "{cell:>10}");
             }
             for of_rate in &twin.ratio {
                 let cell = row.checked_sub(1).map_or(String::new(), |row| ratio(of_rate[row]));

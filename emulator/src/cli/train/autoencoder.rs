@@ -22,7 +22,7 @@ use scout40_models::{FeatureSpec, Model};
 use super::loss_figure;
 use super::{RowsArgs, TrainingStream};
 use crate::cli::inspect::model_text;
-use crate::cli::output::{grouped, print, progress_bar, refuse_overwrite};
+use crate::cli::output::{appended, grouped, print, progress_bar, refuse_overwrite};
 use crate::clock::Clock;
 use crate::config::UsageError;
 
@@ -99,7 +99,7 @@ pub struct AutoencoderArgs {
     /// Part of the rows, the last ones, that the loss is validated with
     #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
     validation_fraction: f64,
-    /// Epochs without a lower validation loss after which training ends, or `none`
+    /// Epochs without a lower validation loss after which training in floating point ends, or `none`
     #[arg(long, default_value = "5", value_parser = patience, value_name = "N|none")]
     patience: Patience,
     /// Clip the codes of each feature at this quantile in training
@@ -237,6 +237,10 @@ fn config(args: &AutoencoderArgs, spec: &FeatureSpec) -> Result<AutoencoderConfi
     if args.kind == Kind::Convolutional {
         check_image(spec)?;
     }
+    let names: Vec<&str> = args.shift.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(twice) = (1..names.len()).find(|&k| names[..k].contains(&names[k])) {
+        return Err(UsageError(format!("`--shift` names {} twice", names[twice])).into());
+    }
     // Without rows for validation, nothing tells when to lose patience.
     let patience = args.patience.0.filter(|_| args.validation_fraction != 0.0);
     Ok(AutoencoderConfig {
@@ -309,19 +313,34 @@ fn named_features(text: &str, spec: &FeatureSpec) -> Result<Vec<u16>, UsageError
 
 /// Where everything goes.
 struct Paths {
+    /// Without ending: a table and figures.
     loss: PathBuf,
     checkpoint: PathBuf,
 }
 
 impl Paths {
+    /// `M.model` is followed by `M.loss.csv`; any other name is kept whole.
     fn beside(model: &Path) -> Paths {
-        let [loss, checkpoint] = ["loss.csv", "checkpoint"].map(|end| model.with_extension(end));
-        Paths { loss, checkpoint }
+        let is_model = model.extension().is_some_and(|extension| extension == "model");
+        let stem = if is_model { model.with_extension("") } else { model.to_owned() };
+        Paths { loss: appended(&stem, ".loss"), checkpoint: appended(&stem, ".checkpoint") }
+    }
+
+    fn losses(&self) -> PathBuf {
+        appended(&self.loss, ".csv")
     }
 
     fn refuse_overwrite(&self, args: &AutoencoderArgs) -> Result<()> {
+        if args.output.is_dir() {
+            let text = format!("`{}` is a folder, expected a file to write", args.output.display());
+            return Err(UsageError(text).into());
+        }
         refuse_overwrite(&args.output, args.force)?;
-        refuse_overwrite(&self.loss, args.force)?;
+        refuse_overwrite(&self.losses(), args.force)?;
+        #[cfg(feature = "plot")]
+        for ending in [".svg", ".png"] {
+            refuse_overwrite(&appended(&self.loss, ending), args.force)?;
+        }
         if self.checkpoint.exists() && !args.resume && !args.force {
             let text = format!(
                 "`{}` is left of an earlier training\n\
@@ -346,7 +365,9 @@ impl Observer for Watch {
         self.clock.now_s()
     }
 
-    fn after_step(&mut self, done: u64, _of: u64) -> bool {
+    fn after_step(&mut self, done: u64, of: u64) -> bool {
+        // Fewer than expected, if the first part ends early.
+        self.bar.set_length(of);
         self.bar.set_position(done);
         // Relaxed: the flag carries nothing but itself.
         !self.stop.load(Ordering::Relaxed)
@@ -393,10 +414,17 @@ pub fn run(args: &AutoencoderArgs) -> Result<()> {
             paths.checkpoint.display()
         );
     }
-    write_losses(&paths.loss, trainer.history())?;
-    #[cfg(feature = "plot")]
-    loss_figure::write(&paths.loss, trainer.history(), trainer.best_epoch())?;
+    if ending == Ending::NoProgress {
+        eprintln!(
+            "note: the validation loss no longer fell; training in floating point ended early"
+        );
+    }
+    write_losses(&paths.losses(), trainer.history())?;
     write_model(args, &config, &stream, &trainer)?;
+    #[cfg(feature = "plot")]
+    if let Err(error) = loss_figure::write(&paths.loss, trainer.history(), trainer.best_epoch()) {
+        eprintln!("note: no figure of the loss: {error}");
+    }
     if !args.keep_checkpoint {
         std::fs::remove_file(&paths.checkpoint)
             .with_context(|| format!("while removing `{}`", paths.checkpoint.display()))?;
@@ -495,7 +523,11 @@ mod tests {
     #[test]
     fn outputs_stand_beside_the_model() {
         let paths = Paths::beside(Path::new("a/m.model"));
-        assert_eq!(paths.loss, Path::new("a/m.loss.csv"));
+        assert_eq!(paths.losses(), Path::new("a/m.loss.csv"));
         assert_eq!(paths.checkpoint, Path::new("a/m.checkpoint"));
+        let dotted = Paths::beside(Path::new("v0.1"));
+        assert_eq!(dotted.losses(), Path::new("v0.1.loss.csv"));
+        let same = Path::new("x.checkpoint");
+        assert_ne!(Paths::beside(same).checkpoint, same);
     }
 }

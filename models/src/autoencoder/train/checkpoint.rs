@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::file::{io_error, write_whole};
 
 const MAGIC: [u8; 8] = *b"S40TRAIN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 24;
 
 /// What one pass over the rows gave.
@@ -122,12 +122,21 @@ pub(super) fn write(
     write_whole(path, &bytes, "writing the checkpoint")
 }
 
-/// Reads the checkpoint of a training with these settings, rows and numbers.
+/// What the state of a training must fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) n_parameters: usize,
+    /// Of the integer network.
+    pub(super) n_layers: usize,
+    pub(super) steps_per_epoch: u32,
+}
+
+/// Reads the checkpoint of a training with these settings, rows and sizes.
 pub(super) fn read(
     path: &Path,
     settings: &[(String, String)],
     rows_digest: u64,
-    n_parameters: usize,
+    sizes: Sizes,
 ) -> Result<State> {
     const ANEW: &str = "train without `--resume`, from the beginning";
     let bytes = std::fs::read(path).map_err(io_error(path, "reading the checkpoint"))?;
@@ -153,8 +162,16 @@ pub(super) fn read(
     let lengths = [state.parameters.len(), state.adam.n_parameters()];
     let best = state.best.as_ref().map(|best| best.parameters.len());
     let float = state.fine_tuning.as_ref().map(|part| part.float.len());
-    if let Some(found) = lengths.into_iter().chain(best).chain(float).find(|&n| n != n_parameters) {
-        return Err(bad(path, "numbers of the network", n_parameters, found, ANEW));
+    let is_possible =
+        |part: &FineTuning| part.after <= state.epoch && part.output_bits.len() == sizes.n_layers;
+    if state.step >= sizes.steps_per_epoch || !state.fine_tuning.as_ref().is_none_or(is_possible) {
+        let found = format!("epoch {}, step {}, {:?}", state.epoch, state.step, state.fine_tuning);
+        return Err(bad(path, "progress", "what this training can have reached", found, ANEW));
+    }
+    if let Some(found) =
+        lengths.into_iter().chain(best).chain(float).find(|&n| n != sizes.n_parameters)
+    {
+        return Err(bad(path, "numbers of the network", sizes.n_parameters, found, ANEW));
     }
     Ok(state)
 }

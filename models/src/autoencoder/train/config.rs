@@ -36,6 +36,8 @@ pub enum Architecture {
 /// Fields of an object of an image: pT, eta, phi.
 pub(super) const IMAGE_FIELDS: usize = 3;
 
+const MAX_EPOCHS: u32 = 100_000;
+
 /// Caps of hidden values that can be asked for.
 const MIN_CAP: f32 = 1.0 / 256.0;
 const MAX_CAP: f32 = 256.0;
@@ -171,11 +173,14 @@ impl AutoencoderConfig {
             let expected = format!("none, or a power of two from {MIN_CAP} to {MAX_CAP}");
             return Err(Error::setting("cap of hidden values", expected, self.cap));
         }
+        if self.fine_tuning_epochs > MAX_EPOCHS {
+            let expected = format!("0 to {MAX_EPOCHS}");
+            return Err(Error::setting("epochs of fine-tuning", expected, self.fine_tuning_epochs));
+        }
         let counts = [
-            ("epochs", self.epochs, 100_000),
-            ("epochs of fine-tuning", self.fine_tuning_epochs + 1, 100_000),
+            ("epochs", self.epochs, MAX_EPOCHS),
             ("batch size", self.batch_size, 1 << 20),
-            ("patience", self.patience.unwrap_or(1), 100_000),
+            ("patience", self.patience.unwrap_or(1), MAX_EPOCHS),
         ];
         for (setting, found, most) in counts {
             if !(1..=most).contains(&found) {
@@ -358,7 +363,7 @@ mod tests {
         refuse(|c| c.cap = 0.0, "cap");
         refuse(|c| c.cap = 0.75, "power of two");
         refuse(|c| c.cap = f32::NAN, "power of two");
-        refuse(|c| c.fine_tuning_epochs = 200_000, "fine-tuning");
+        refuse(|c| c.fine_tuning_epochs = u32::MAX, "fine-tuning: expected 0 to");
         refuse(|c| c.epochs = 0, "epochs");
         refuse(|c| c.batch_size = 0, "batch size");
         refuse(|c| c.patience = Some(0), "patience");

@@ -35,7 +35,7 @@ use crate::autoencoder::quantise::{output_bits, quantise};
 use crate::error::{Error, Result};
 use crate::forest::rng::TreeRng as SeededRng;
 use adam::Adam;
-use checkpoint::{Best, FineTuning, State};
+use checkpoint::{Best, FineTuning, Sizes, State};
 use network::{Batch, Network, standard_normal};
 
 pub use checkpoint::EpochRecord;
@@ -139,8 +139,13 @@ impl<'a> Trainer<'a> {
         checkpoint: &Path,
     ) -> Result<Trainer<'a>> {
         let mut trainer = Trainer::new(config, rows)?;
-        let (settings, n) = (trainer.config.settings(), trainer.network.n_parameters());
-        trainer.state = checkpoint::read(checkpoint, &settings, trainer.rows_digest, n)?;
+        let settings = trainer.config.settings();
+        let sizes = Sizes {
+            n_parameters: trainer.network.n_parameters(),
+            n_layers: trainer.network.n_kept_layers(),
+            steps_per_epoch: trainer.steps_per_epoch(),
+        };
+        trainer.state = checkpoint::read(checkpoint, &settings, trainer.rows_digest, sizes)?;
         Ok(trainer)
     }
 
@@ -195,9 +200,9 @@ impl<'a> Trainer<'a> {
         u64::from(first + self.config.fine_tuning_epochs) * u64::from(self.steps_per_epoch())
     }
 
-    /// The epoch that [`Trainer::autoencoder`] is of: the one with the lowest validation loss of
-    /// the last part, or the last of the part before; without validation the very last. 0 before
-    /// the first has ended.
+    /// The epoch that the integers of [`Trainer::autoencoder`] are of: the one with the lowest
+    /// validation loss of the last part, or the best of the part before; without validation the
+    /// very last. 0 before the first has ended.
     #[must_use]
     pub fn best_epoch(&self) -> u32 {
         self.state.best.as_ref().map_or(self.state.epoch, |best| best.epoch)
@@ -251,7 +256,7 @@ impl<'a> Trainer<'a> {
 
     /// From the best numbers so far, with an optimiser that remembers nothing.
     fn begin_fine_tuning(&mut self) -> Result<()> {
-        let float = self.best_parameters().to_vec();
+        let (epoch, float) = (self.best_epoch(), self.best_parameters().to_vec());
         let output_bits = self.output_bits(&self.net(&float)?)?;
         let state = &mut self.state;
         state.parameters.clone_from(&float);
@@ -260,8 +265,11 @@ impl<'a> Trainer<'a> {
         state.fine_tuning = Some(FineTuning { after: state.epoch, float, output_bits });
         // What rounding alone makes of them is the first to beat.
         if let Some(loss) = self.validation_loss() {
+            if !loss.is_finite() {
+                return Err(self.diverged(loss));
+            }
             let parameters = self.state.parameters.clone();
-            self.state.best = Some(Best { epoch: self.state.epoch, loss, parameters });
+            self.state.best = Some(Best { epoch, loss, parameters });
         }
         Ok(())
     }

@@ -160,6 +160,11 @@ impl Network {
         self.encoder.iter().chain(&self.log_variance).chain(&self.decoder)
     }
 
+    /// Layers that are kept, and have integer twins.
+    pub(super) fn n_kept_layers(&self) -> usize {
+        self.encoder.len()
+    }
+
     /// How many numbers there are to train.
     pub(super) fn n_parameters(&self) -> usize {
         self.layers().map(|layer| layer.biases().end).max().unwrap_or(0)

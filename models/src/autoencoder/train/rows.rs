@@ -260,7 +260,9 @@ impl CodeRows {
         let rows = self.codes.chunks_exact(width).take(of).step_by(every);
         let value = |(&code, scale): (&u8, &InputScale)| {
             let (code, shift) = (i32::from(code), scale.shift);
-            let above = if shift < 0 { code >> -shift } else { code << shift };
+            // Rounded up: the highest code, which has no value of its own, stays the highest.
+            let above =
+                if shift < 0 { (code + (1 << -shift) - 1) >> -shift } else { code << shift };
             (i32::from(scale.offset) + above).clamp(i16::MIN.into(), i16::MAX.into()) as i16
         };
         rows.flat_map(|row| row.iter().zip(&self.scales).map(value)).collect()
