@@ -118,7 +118,7 @@ pub(crate) struct Count {
     pub reaches_end: [u32; 2],
 }
 
-/// Trees whose reaches are in memory at the same time, and what is counted of them.
+/// Chunks of reach operations that write one after the other, and what is counted after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     /// First line that its reach operations write.
@@ -410,7 +410,7 @@ fn larger_nibble<W: Word>(memory: &Memory<W>, out: Operand, planes: [W; 4]) {
     }
 }
 
-/// Writes the reaches of each group of trees, and counts how often each weight is reached.
+/// Writes the reaches of each group of chunks, and counts how often each weight is reached.
 #[inline(always)]
 fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut reach_begin, mut counts_begin) = (0, 0);

@@ -1,9 +1,10 @@
 //! What is counted, and how counts become a sum.
 //!
-//! Every digit of a weight is one line to be added with the weight of the digit. A count adds the
-//! lines of one weight of one group of trees, eight in a step, and keeps the last five bits of
-//! how many there were as its state, which the next group continues; every few steps carry one
-//! line of 32 times the weight. In the end, states and carries are lines with a weight again: the
+//! Every digit of a weight is one line to be added with the weight of the digit. Lines wait until
+//! there are eight of the same weight, a step, or one of them is about to be overwritten: then a count
+//! adds those of that weight that fill steps. It keeps the last five bits of how many there were
+//! as its state, which the next count of the weight continues; every few steps carry one line of 32
+//! times the weight. In the end, states and carries are lines with a weight again: the
 //! last counts add those, lightest first, until one line for each bit of the sum is left.
 //!
 //! A negative digit adds the complement of its line instead, and the constant of the program has
