@@ -2,8 +2,9 @@
 //!
 //! Firmware and its C++ are generated together; both compute with the same `ap_fixed` numbers, so a
 //! network that is evaluated as that source says gives the trigger's own scores. [`Network`] is such a
-//! source taken over and evaluated number by number ([`fixed`](crate::fixed)); [`axol1tl`] is the one
-//! that the CMS Global Trigger runs, with what comes before and after its network.
+//! source taken over and evaluated number by number ([`fixed`](crate::fixed)), from any project with
+//! dense layers ([`Network::read_project`]); [`axol1tl`] is the one that the CMS Global Trigger runs, with
+//! what comes before and after its network.
 //!
 //! Nothing is compiled. Every statement of the files must be one that is known, and what is said twice
 //! (sizes, types, lengths of arrays) must agree; anything else is refused with file, line and reason.

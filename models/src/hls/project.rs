@@ -1,11 +1,13 @@
-//! The headers of one network: `defines.h`, `parameters.h` and the weights.
+//! The files of one network: `defines.h`, `parameters.h`, the weights, and the function.
 
 use std::path::Path;
 
-use super::declarations::Declarations;
-use super::source::{Place, Source};
+use super::declarations::{Cursor, Declarations};
+use super::function::network;
+use super::network::Network;
+use super::source::{Place, Source, refused};
 use super::tokens::tokens;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Most files with weights.
 const MAX_INCLUDES: usize = 256;
@@ -50,5 +52,45 @@ impl Headers {
         let mut declared = Declarations::default();
         self.0.iter().try_for_each(|source| declared.read(source))?;
         Ok(declared)
+    }
+}
+
+impl Network {
+    /// Reads a project that hls4ml wrote: the folder with `firmware/`, or `firmware` itself.
+    ///
+    /// Weights are those of the firmware, `weights/*.h`; `weights/*.txt`, which the compiled C++ reads
+    /// instead, holds the same numbers.
+    ///
+    /// # Errors
+    /// If it is not one, if a file is missing, cut or not of the known form, if it has layers that are
+    /// not known here, if sizes and types that are said twice differ, or if numbers are too wide: with
+    /// file, line and reason.
+    pub fn read_project(folder: &Path) -> Result<Network> {
+        let within = if folder.join("firmware").is_dir() { "firmware/" } else { "" };
+        let headers = Headers::read(folder, within, &[])?;
+        let declared = headers.declarations()?;
+        let function =
+            Source::read(folder, &format!("{within}{}", function_file(folder, within)?))?;
+        network(Cursor::new(&function)?.0, &declared)
+    }
+}
+
+/// The only `*.cpp` of the firmware.
+fn function_file(folder: &Path, within: &str) -> Result<String> {
+    let path = folder.join(within);
+    let failed = |source| Error::Io { path: path.clone(), action: "listing it", source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".cpp") {
+            found.push(name);
+        }
+    }
+    match &found[..] {
+        [name] => Ok(name.clone()),
+        _ => {
+            let expected = "one `.cpp`, the function of the network";
+            Err(refused(path.display().to_string(), expected, format!("{} of them", found.len())))
+        }
     }
 }
