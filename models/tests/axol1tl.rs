@@ -6,7 +6,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 
 use scout40_models::hls::axol1tl::{Axol1tl, N_FEATURES, versions};
-use scout40_models::hls::{Layer, Network};
+use scout40_models::hls::{Bounds, Layer, Network};
 use scout40_models::{MAX_BATCH, RowBuffer};
 
 use rows::{N_OBJECTS, object};
@@ -209,7 +209,7 @@ fn a_real_checkout_gives_the_scores_of_the_compiled_emulator() {
             continue;
         }
         let detector = read.unwrap();
-        println!("{detector}");
+        println!("{detector}\n{}", Bounds::new(detector.network()));
         assert_eq!(name, format!("AXOL1TL_v{}", detector.version()));
         let Some(golden) = &golden else { continue };
         let file = |end| std::fs::read(golden.join(format!("v{}.{end}", detector.version())));

@@ -126,6 +126,12 @@ pub struct Exact {
 }
 
 impl Exact {
+    /// Bits below one.
+    #[must_use]
+    pub fn fraction_bits(self) -> i32 {
+        self.fraction_bits
+    }
+
     /// An integer.
     #[must_use]
     pub fn integer(value: i64) -> Exact {
@@ -198,6 +204,12 @@ impl Format {
     #[must_use]
     pub fn is_signed(self) -> bool {
         self.signed
+    }
+
+    /// What happens below the last bit.
+    #[must_use]
+    pub fn quantisation(self) -> Quantisation {
+        self.quantisation
     }
 
     /// What happens beyond the range.

@@ -96,6 +96,11 @@ impl Network {
     /// If the input has another length or another format.
     #[must_use]
     pub fn evaluate(&self, input: &[Fixed]) -> Vec<Fixed> {
+        self.values(input).swap_remove(self.output)
+    }
+
+    /// The numbers of all tensors.
+    pub(super) fn values(&self, input: &[Fixed]) -> Vec<Vec<Fixed>> {
         let given = &self.tensors[0];
         assert!(input.len() == given.length, "{} inputs of {}", input.len(), given.length);
         assert!(input.iter().all(|x| x.format() == given.format), "inputs are {}", given.format);
@@ -105,7 +110,7 @@ impl Network {
             let format = self.tensors[step.output].format;
             values[step.output] = evaluate_layer(&step.layer, format, &values);
         }
-        values.swap_remove(self.output)
+        values
     }
 
     /// What the network takes.

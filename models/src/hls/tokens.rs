@@ -165,12 +165,17 @@ impl<'a> Scanner<'a> {
             "if" => {
                 self.conditions.push(Condition { taken: false, has_else: true, line: place.line });
             }
-            "define" if self.is_taken() => {
-                if let (Some(name), Some(value), None) = (words.next(), words.next(), words.next())
-                {
+            "define" if self.is_taken() => match (words.next(), words.next(), words.next()) {
+                (_, None, _) => {}
+                (Some(name), Some(value), None) if value.parse::<i64>().is_ok() => {
                     self.found.defines.push((name, value));
                 }
-            }
+                // A macro could change the meaning of anything.
+                _ => {
+                    let what = format!("`{}`", text.trim());
+                    return Err(place.refused("`#define` of an integer", what));
+                }
+            },
             "include" if self.is_taken() => {
                 if let Some(name) = words.next().and_then(|word| word.strip_prefix('"')) {
                     self.found.includes.push((name.trim_end_matches('"'), place.line));
@@ -232,5 +237,65 @@ impl<'a> Scanner<'a> {
             end += 1;
         }
         end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Result<String> {
+        let source = Source { name: "test.h".into(), text: text.into() };
+        let found = tokens(&source)?;
+        Ok(found.tokens.iter().map(|token| token.text()).collect::<Vec<_>>().join(" "))
+    }
+
+    fn refusal(text: &str) -> String {
+        words(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_line_is_taken_apart_as_the_compiler_does() {
+        let text = "a::b<c, -1.5e-3f> x[0x1F] = {.5, 1.}; // not this\n/* nor\n this */ \"a;b\"";
+        let expected = "a :: b < c , - 1.5e-3f > x [ 0x1F ] = { .5 , 1. } ; \"a;b\"";
+        assert_eq!(words(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_the_firmwares_branches_are_taken() {
+        let text = "#ifndef GUARD_H_\n#define GUARD_H_\n#ifndef __SYNTHESIS__\na\n#else\nb\n#endif\n\
+                    #ifdef LOAD_WEIGHTS_FROM_TXT\nc\n#if 1\nd\n#endif\n#else\ne\n#endif\n#endif\nf";
+        assert_eq!(words(text).unwrap(), "b e f");
+        assert_eq!(words("a\n#pragma x \\\n y\nb").unwrap(), "a b");
+    }
+
+    #[test]
+    fn definitions_and_includes_are_noted_with_their_lines() {
+        let text =
+            "#define N 57\n#define NAME\n\n#include \"weights/w2.h\" // first\n#include <cmath>\n";
+        let source = Source { name: "test.h".into(), text: text.into() };
+        let found = tokens(&source).unwrap();
+        assert_eq!((found.defines, found.includes), (vec![("N", "57")], vec![("weights/w2.h", 4)]));
+    }
+
+    #[test]
+    fn conditions_that_do_not_match_are_refused_where_they_are() {
+        assert!(refusal("a\n#endif\n").contains("test.h, line 2"));
+        assert!(refusal("#else\n").contains("`#else`"));
+        assert!(refusal("\n#ifdef A\n#else\n#else\n").contains("line 4"));
+        assert!(refusal("a\n#ifndef A\nb").contains("line 2: expected `#endif`"));
+        assert!(refusal("#if A > 1\n#endif").contains("`#if A > 1`"));
+        assert!(refusal("#define relu linear").contains("of an integer"));
+        assert!(refusal("a /* b").contains("`*/`"));
+        assert!(refusal("\"a\n\"").contains("the end of the text"));
+        let deep = "#ifndef A\n".repeat(65);
+        assert!(refusal(&deep).contains("at most 64"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-z0-9#/*\"'.:\\\\\\n e+-]{0,60}|\\PC{0,30}") {
+            let _ = words(&text);
+        }
     }
 }
