@@ -17,6 +17,7 @@ pub mod hls;
 mod kernels;
 pub mod rows;
 pub mod scorer;
+pub mod uniform;
 
 #[cfg(test)]
 mod testing;

@@ -35,22 +35,16 @@ pub fn efficiency_at_rate(title: &str, names: &[&str], points: &[ScanPoint]) -> 
             |point: &ScanPoint| (point.rate_khz.value, point.signal_efficiencies[signal]);
         // What finds nothing yet has no place on a log axis, and neither has a band down to zero.
         let found = points.iter().map(efficiency).filter(|(_, interval)| interval.low > 0.0);
-        let found: Vec<(f64, Interval)> = found.collect();
-        let band: Vec<_> = found.iter().map(|(rate, e)| (*rate, e.low, e.high)).collect();
-        let curve: Vec<_> = found.iter().map(|(rate, e)| (*rate, e.value)).collect();
-        plot.band(name, &band).line(name, &curve)
+        plot.curve(name, &found.collect::<Vec<_>>())
     })
 }
 
 /// Background rate as a function of the threshold, with its interval.
 #[must_use]
 pub fn rate_at_threshold(title: &str, points: &[ScanPoint]) -> Plot {
-    let shown = || points.iter().map(|point| (f64::from(point.threshold), point.rate_khz));
-    let band: Vec<_> = shown().map(|(threshold, rate)| (threshold, rate.low, rate.high)).collect();
-    let curve: Vec<_> = shown().map(|(threshold, rate)| (threshold, rate.value)).collect();
+    let shown = points.iter().map(|point| (f64::from(point.threshold), point.rate_khz));
     Plot::new(title, Axis::linear("Threshold"), Axis::log("Background rate").unit("kHz"))
-        .band("", &band)
-        .line("", &curve)
+        .curve("", &shown.collect::<Vec<_>>())
 }
 
 /// An observable of all and of accepted events, and below them the ratio of the shapes.
@@ -111,11 +105,7 @@ pub fn pile_up(title: &str, rates: &[RateAtPileUp], fits: &[(&str, &Fit)], up_to
     let x = Axis::linear("Pile-up").range(from - room, up_to + room);
     let y = Axis::linear("Rate").unit("kHz").range(0.0, 1.1 * highest);
     let plot = Plot::new(title, x, y).points("measured", &measured);
-    curves.iter().fold(plot, |plot, (name, curve)| {
-        let band: Vec<_> = curve.iter().map(|(x, y)| (*x, y.low, y.high)).collect();
-        let line: Vec<_> = curve.iter().map(|(x, y)| (*x, y.value)).collect();
-        plot.band(name, &band).line(name, &line)
-    })
+    curves.iter().fold(plot, |plot, (name, curve)| plot.curve(name, curve))
 }
 
 #[cfg(test)]

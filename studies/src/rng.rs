@@ -5,6 +5,7 @@
 
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
+use scout40_models::uniform::below;
 
 /// The random stream of one resample.
 #[derive(Clone, Debug)]
@@ -18,19 +19,10 @@ impl Stream {
         Stream(Xoshiro256PlusPlus::seed_from_u64(stream))
     }
 
-    /// Uniform in 0..`n`, without bias: multiply and reject.
-    /// **Source**: Lemire, "Fast random integer generation in an interval", 2019, algorithm 5.
+    /// Uniform in 0..`n`.
     #[inline]
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        debug_assert!(n > 0, "there is no number below zero");
-        let mut product = u128::from(self.0.next_u64()) * u128::from(n);
-        if (product as u64) < n {
-            let rejected = n.wrapping_neg() % n;
-            while (product as u64) < rejected {
-                product = u128::from(self.0.next_u64()) * u128::from(n);
-            }
-        }
-        (product >> 64) as u64
+        below(n, || self.0.next_u64())
     }
 }
 

@@ -10,6 +10,8 @@ use std::collections::HashSet;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
+use crate::uniform::below;
+
 /// The random stream of one tree.
 #[derive(Clone, Debug)]
 pub(crate) struct TreeRng(Xoshiro256PlusPlus);
@@ -33,18 +35,9 @@ impl TreeRng {
         TreeRng(Xoshiro256PlusPlus::from_seed(seed))
     }
 
-    /// Uniform in 0..`n`, without bias: multiply and reject.
-    /// **Source**: Lemire, "Fast random integer generation in an interval", 2019, algorithm 5.
+    /// Uniform in 0..`n`.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
-        debug_assert!(n > 0, "there is no number below zero");
-        let mut product = u128::from(self.0.next_u64()) * u128::from(n);
-        if (product as u64) < n {
-            let rejected = n.wrapping_neg() % n;
-            while (product as u64) < rejected {
-                product = u128::from(self.0.next_u64()) * u128::from(n);
-            }
-        }
-        (product >> 64) as u64
+        below(n, || self.0.next_u64())
     }
 
     /// Uniform in `min`..=`max`.

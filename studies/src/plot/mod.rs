@@ -146,6 +146,14 @@ impl Plot {
         self.add(name, Shape::Band(points.to_vec()))
     }
 
+    /// A curve with its intervals as a band around it.
+    #[must_use]
+    pub fn curve(self, name: &str, points: &[(f64, Interval)]) -> Plot {
+        let band: Vec<_> = points.iter().map(|(x, y)| (*x, y.low, y.high)).collect();
+        let line: Vec<_> = points.iter().map(|(x, y)| (*x, y.value)).collect();
+        self.band(name, &band).line(name, &line)
+    }
+
     /// Points with error bars.
     #[must_use]
     pub fn points(self, name: &str, points: &[(f64, Interval)]) -> Plot {
@@ -213,13 +221,26 @@ impl Plot {
     }
 }
 
-/// Where a figure was written.
+/// Where a figure is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// The vector graphics.
     pub svg: PathBuf,
     /// The pixels.
     pub png: PathBuf,
+}
+
+impl Saved {
+    /// `STEM.svg` and `STEM.png`: a dot in the stem is part of its name.
+    #[must_use]
+    pub fn of(stem: &Path) -> Saved {
+        let with_extension = |extension: &str| {
+            let mut name = stem.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{extension}"));
+            stem.with_file_name(name)
+        };
+        Saved { svg: with_extension("svg"), png: with_extension("png") }
+    }
 }
 
 #[cfg(test)]

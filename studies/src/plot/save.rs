@@ -1,6 +1,6 @@
 //! Figures as files: SVG, and the same drawn as PNG.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use resvg::tiny_skia::{Pixmap, Transform};
@@ -23,7 +23,7 @@ static OPTIONS: LazyLock<Options<'static>> = LazyLock::new(|| {
 pub(super) fn save(plot: &Plot, stem: &Path) -> Result<Saved, PlotError> {
     let svg = figure::draw(plot)?;
     let png = png(plot, &svg)?;
-    let saved = Saved { svg: with_extension(stem, "svg"), png: with_extension(stem, "png") };
+    let saved = Saved::of(stem);
     let files = [(&saved.svg, svg.as_bytes()), (&saved.png, png.as_slice())];
     let written = files.iter().try_for_each(|(path, bytes)| {
         let write = std::fs::write(temporary_name(path), bytes);
@@ -40,13 +40,6 @@ pub(super) fn save(plot: &Plot, stem: &Path) -> Result<Saved, PlotError> {
         files.iter().for_each(|(path, _)| drop(std::fs::remove_file(temporary_name(path))));
     }
     renamed.map(|()| saved)
-}
-
-/// `stem` with an extension added: a dot in the stem is part of its name.
-fn with_extension(stem: &Path, extension: &str) -> PathBuf {
-    let mut name = stem.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{extension}"));
-    stem.with_file_name(name)
 }
 
 fn png(plot: &Plot, svg: &str) -> Result<Vec<u8>, PlotError> {

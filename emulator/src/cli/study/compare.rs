@@ -200,6 +200,14 @@ fn record(contestant: &Contestant, path: &Path) -> ModelRecord {
 /// The name, or with a number where it is taken.
 fn distinct(name: &str, taken: &mut Vec<String>) -> String {
     let numbered = |k: u32| if k == 1 { name.to_owned() } else { format!("{name} ({k})") };
+    first_free(numbered, taken)
+}
+
+/// The first of the numbered names, from 1, that is not taken; it is then.
+pub fn first_free<T: Clone + Default + PartialEq>(
+    numbered: impl Fn(u32) -> T,
+    taken: &mut Vec<T>,
+) -> T {
     let free = (1..).map(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
     taken.push(free.clone());
     free

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use scout40_models::Score;
 use scout40_studies::bootstrap::Options;
-use scout40_studies::plot::{Axis, Plot};
-use scout40_studies::rate::Interval;
+use scout40_studies::plot::{Axis, Plot, Saved};
 use scout40_studies::spectrum::Spectrum;
 
+use super::compare::first_free;
 use crate::cli::output::{appended, refuse_overwrite};
 use crate::comparison::{Contestant, Scored};
 
@@ -33,8 +34,9 @@ pub fn write(
     let mut taken = Vec::new();
     for (name, plot) in figures {
         let stem = beside(stem, &name, &mut taken);
-        let saved = refuse_overwrite(&appended(&stem, ".svg"), force)
-            .and_then(|()| refuse_overwrite(&appended(&stem, ".png"), force))
+        let files = Saved::of(&stem);
+        let saved = refuse_overwrite(&files.svg, force)
+            .and_then(|()| refuse_overwrite(&files.png, force))
             .and_then(|()| Ok(plot.save(&stem)?));
         if let Err(error) = saved {
             eprintln!("note: no figure `{}`: {error}", stem.display());
@@ -51,9 +53,7 @@ fn beside(stem: &Path, name: &str, taken: &mut Vec<PathBuf>) -> PathBuf {
         let number = if k == 1 { String::new() } else { format!("-{k}") };
         appended(stem, &format!("-{name}{number}"))
     };
-    let free = (1..).map(numbered).find(|path| !taken.contains(path)).unwrap_or_default();
-    taken.push(free.clone());
-    free
+    first_free(numbered, taken)
 }
 
 /// Names and figures: efficiencies of each signal and of their mean, then twins.
@@ -64,26 +64,24 @@ fn figures(
     options: &Options,
 ) -> Result<Vec<(String, Plot)>> {
     let rates = rates_khz(background, options);
-    let of_models =
-        background.scores.iter().map(|s| Spectrum::of(s)).collect::<Result<Vec<_>, _>>()?;
+    // `[model][rate]`, here and below.
+    let mut thresholds: Vec<Vec<Score>> = Vec::with_capacity(contestants.len());
+    for scores in &background.scores {
+        let spectrum = Spectrum::of(scores)?;
+        let threshold = |&khz: &f64| spectrum.threshold_for_rate(options.collision_rate_hz, khz);
+        thresholds.push(rates.iter().map(threshold).collect::<Result<_, _>>()?);
+    }
     let mut figures = Vec::new();
-    // `[model][rate]`
     let mut sums = vec![vec![0.0; rates.len()]; contestants.len()];
     for signal in signals {
         let mut plot = figure(&signal.name, background, options);
         for (k, contestant) in contestants.iter().enumerate() {
             let spectrum = Spectrum::of(&signal.scores[k])?;
-            let mut curve: Vec<(f64, Interval)> = Vec::with_capacity(rates.len());
-            for (&rate_khz, sum) in rates.iter().zip(&mut sums[k]) {
-                let threshold =
-                    of_models[k].threshold_for_rate(options.collision_rate_hz, rate_khz)?;
-                let efficiency = spectrum.efficiency(threshold);
-                *sum += efficiency.value;
-                curve.push((rate_khz, efficiency));
-            }
-            let band: Vec<_> = curve.iter().map(|&(x, y)| (x, y.low, y.high)).collect();
-            let line: Vec<_> = curve.iter().map(|&(x, y)| (x, y.value)).collect();
-            plot = plot.band(&contestant.name, &band).line(&contestant.name, &line);
+            let efficiencies =
+                thresholds[k].iter().map(|&threshold| spectrum.efficiency(threshold));
+            let curve: Vec<_> = rates.iter().copied().zip(efficiencies).collect();
+            sums[k].iter_mut().zip(&curve).for_each(|(sum, (_, y))| *sum += y.value);
+            plot = plot.curve(&contestant.name, &curve);
         }
         figures.push((signal.name.clone(), plot));
     }

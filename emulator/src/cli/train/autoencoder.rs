@@ -17,6 +17,8 @@ use scout40_models::autoencoder::train::{
 };
 use scout40_models::file::{Provenance, write_whole};
 use scout40_models::{FeatureSpec, Model};
+#[cfg(feature = "plot")]
+use scout40_studies::plot::Saved;
 
 #[cfg(feature = "plot")]
 use super::loss_figure;
@@ -338,8 +340,10 @@ impl Paths {
         refuse_overwrite(&args.output, args.force)?;
         refuse_overwrite(&self.losses(), args.force)?;
         #[cfg(feature = "plot")]
-        for ending in [".svg", ".png"] {
-            refuse_overwrite(&appended(&self.loss, ending), args.force)?;
+        {
+            let figure = Saved::of(&self.loss);
+            refuse_overwrite(&figure.svg, args.force)?;
+            refuse_overwrite(&figure.png, args.force)?;
         }
         if self.checkpoint.exists() && !args.resume && !args.force {
             let text = format!(

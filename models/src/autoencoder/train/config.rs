@@ -1,6 +1,6 @@
 //! What is trained and how: every setting, checked before anything is read.
 
-use super::network::image;
+use super::convolution::{IMAGE_FIELDS, Image};
 use crate::autoencoder::float::{MAX_LAYERS, MAX_OUTPUTS, MAX_WIDTH};
 use crate::error::{Error, Result};
 
@@ -32,9 +32,6 @@ pub enum Architecture {
         latent: u32,
     },
 }
-
-/// Fields of an object of an image: pT, eta, phi.
-pub(super) const IMAGE_FIELDS: usize = 3;
 
 const MAX_EPOCHS: u32 = 100_000;
 
@@ -215,7 +212,7 @@ impl AutoencoderConfig {
                 if !(1..=most).contains(&filters) {
                     return Err(Error::setting("filters", format!("1 to {most}"), filters));
                 }
-                let hidden = image(filters, n_features).n_hidden() as u32;
+                let hidden = Image::new(filters, n_features).n_hidden() as u32;
                 convolutional = vec![hidden, latent, hidden];
                 (&convolutional, n_features)
             }

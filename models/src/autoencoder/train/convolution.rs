@@ -19,6 +19,8 @@
 
 /// Side of a kernel.
 const KERNEL: usize = 3;
+/// Fields of an object: pT, eta, phi.
+pub(super) const IMAGE_FIELDS: usize = 3;
 /// Objects that are averaged.
 const POOL: usize = 2;
 
@@ -67,6 +69,12 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// An event of objects with three fields each.
+    pub(super) fn new(n_filters: u32, n_features: usize) -> Image {
+        let n_fields = IMAGE_FIELDS;
+        Image { n_objects: n_features / n_fields, n_fields, n_filters: n_filters as usize }
+    }
+
     /// Objects after averaging; one that is left over is not looked at.
     fn n_pooled(self) -> usize {
         self.n_objects / POOL

@@ -144,7 +144,7 @@ impl Network {
                 (layers.chain(&widths), None, Vec::new())
             }
             &Architecture::Convolutional { filters, latent } => {
-                let (image, latent) = (image(filters, n_features), latent as usize);
+                let (image, latent) = (Image::new(filters, n_features), latent as usize);
                 let first = layers.next(n_features, image.n_hidden(), Some(image.encoder()));
                 let mut encoder = vec![first];
                 encoder.extend(layers.chain(&[image.n_hidden(), latent, image.n_hidden()]));
@@ -377,12 +377,6 @@ impl Layers {
     fn chain(&mut self, widths: &[usize]) -> Vec<Layer> {
         widths.windows(2).map(|pair| self.next(pair[0], pair[1], None)).collect()
     }
-}
-
-/// An event of objects with three fields each.
-pub(super) fn image(n_filters: u32, n_features: usize) -> Image {
-    let n_fields = super::config::IMAGE_FIELDS;
-    Image { n_objects: n_features / n_fields, n_fields, n_filters: n_filters as usize }
 }
 
 fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
