@@ -66,7 +66,7 @@ impl Scenario {
             false => (self.duration_s, self.orbits),
         };
         Ok(RunConfig {
-            stream: fixture(&self.stream),
+            source: fixture(&self.stream).into(),
             model: self.model.as_deref().map(fixture),
             engine: Engine::default(),
             menu: self.menu.as_deref().map(|m| Path::new(env!("CARGO_MANIFEST_DIR")).join(m)),

@@ -7,16 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use scout40_models::{FillPlan, Isa, Model, PlanChoice, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
-use scout40_replay::format::{StreamHeader, StreamIndex};
+use scout40_replay::format::StreamHeader;
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
 use scout40_replay::lhc::{FillingScheme, LHC_CLOCK_HZ, SLOTS_PER_ORBIT};
 use scout40_replay::pacing::{Rate, Slots};
-use scout40_replay::source::{Delivery, FileSource, Source};
+use scout40_replay::source::{Delivery, FileSource, Source, SourceFacts};
 
 use crate::affinity::allowed_cores;
 use crate::batch::BATCH_MAX;
 use crate::calibrate::{Calibration, calibrate};
 use crate::reader::{ReaderOptions, end_of_orbits};
+use crate::source::{OpenSource, SourceSpec, open_source};
 use crate::trigger::{Menu, Threshold};
 use crate::worker::{Overload, Pace};
 
@@ -105,8 +106,8 @@ pub enum Keep {
 /// What a run is to do, as it was asked for.
 #[derive(Clone, Debug)]
 pub struct RunConfig {
-    /// The stream.
-    pub stream: PathBuf,
+    /// Where events come from.
+    pub source: SourceSpec,
     /// The model.
     pub model: Option<PathBuf>,
     /// How it is evaluated.
@@ -251,8 +252,8 @@ pub struct RunPlan {
     pub config: RunConfig,
     /// Header of the stream.
     pub header: StreamHeader,
-    /// Index of the stream, if it has one.
-    pub index: Option<StreamIndex>,
+    /// What else is known of the stream beforehand.
+    pub facts: SourceFacts,
     /// The model.
     pub model: Option<LoadedModel>,
     /// The lines.
@@ -279,7 +280,7 @@ impl RunPlan {
     /// Crossings that differ: a repeated stream has no more of them.
     #[must_use]
     pub fn distinct_crossings(&self) -> u64 {
-        self.index.as_ref().map_or(u64::MAX, |index| index.n_crossings)
+        self.facts.n_crossings.unwrap_or(u64::MAX)
     }
 
     /// Names of the injected signals, in the order of their truth numbers 1, 2, ...
@@ -295,7 +296,7 @@ pub struct PreparedRun {
     /// What stays.
     pub plan: RunPlan,
     /// The stream.
-    pub source: FileSource,
+    pub source: Box<dyn Source>,
     /// Which slot each event goes to.
     pub slots: Slots,
     /// Options of the reader.
@@ -319,10 +320,10 @@ impl PreparedRun {
         }
         let model = config.model.as_deref();
         let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
-        let source = open_stream(&config, &mut warnings)?;
-        check_one_run(&config, &source)?;
+        let OpenSource { source, facts } = open_source(&config, &mut warnings)?;
+        check_end(&config, &facts)?;
         let scheme = config.scheme.load()?;
-        let rate_scheme = rate_scheme(scheme.as_ref(), &source, &mut warnings);
+        let rate_scheme = rate_scheme(scheme.as_ref(), source.as_ref(), &mut warnings);
         let (menu, calibrations) =
             build_menu(&config, model.as_ref(), rate_scheme.collision_rate_hz())?;
         if menu.lines().is_empty() {
@@ -343,7 +344,7 @@ impl PreparedRun {
             reader: reader_options(&config, needed.wanted, &rate_scheme),
             plan: RunPlan {
                 header: source.header().clone(),
-                index: source.info().index.clone(),
+                facts,
                 wanted: needed.wanted,
                 config,
                 model,
@@ -361,47 +362,6 @@ impl PreparedRun {
     }
 }
 
-fn open_stream(config: &RunConfig, warnings: &mut Vec<String>) -> Result<FileSource> {
-    let mut source = FileSource::open(&config.stream)?;
-    if let Some(problem) = &source.info().index_problem {
-        warnings.push(format!(
-            "`{}` has lost its index ({problem}): read up to the last whole block",
-            config.stream.display()
-        ));
-    }
-    if let Some(orbit) = config.from_orbit {
-        source.seek_orbit(orbit)?;
-        let blocks = source.info().index.iter().flat_map(|index| &index.blocks);
-        let first = blocks.clone().map(|block| block.first_orbit).min().unwrap_or(0);
-        let last = blocks.map(|block| block.last_orbit).max().unwrap_or(0);
-        ensure!(
-            orbit <= last,
-            "`{}` has no crossing at orbit {orbit} or after it: its orbits are {first}..={last}\n\
-             hint: choose `--from-orbit` among them",
-            config.stream.display()
-        );
-    }
-    Ok(source)
-}
-
-/// Orbits run on in a repeat and give slots and places, but every run counts its own.
-fn check_one_run(config: &RunConfig, source: &FileSource) -> Result<()> {
-    let blocks = source.info().index.as_ref().map_or(&[][..], |index| &index.blocks);
-    let needs_one_run =
-        config.repeat || config.scheme == SchemeChoice::Recorded || config.from_orbit.is_some();
-    if let (true, [first, .., last]) = (needs_one_run, blocks) {
-        ensure!(
-            first.run == last.run,
-            "`{}` holds the runs {}..={}: `--repeat`, `--filling-scheme recorded` and `--from-orbit` \
-             need a stream of one run\nhint: convert one run at a time",
-            config.stream.display(),
-            first.run,
-            last.run
-        );
-    }
-    Ok(())
-}
-
 fn picoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().saturating_mul(1000)).unwrap_or(u64::MAX)
 }
@@ -415,11 +375,6 @@ fn check_numbers(config: &RunConfig) -> Result<(), UsageError> {
     }
     if config.interval < Duration::from_millis(1) {
         return refuse("expected `--interval` of at least 1ms");
-    }
-    let unlimited = config.duration.is_none() && config.orbits.is_none();
-    if config.repeat && unlimited && config.rate == Rate::Max {
-        let text = "`--repeat` at `--rate max` needs an end\nhint: add `--duration` or `--orbits`";
-        return refuse(text);
     }
     for target in &config.target_rates_hz {
         if target.is_nan() || *target <= 0.0 {
@@ -440,10 +395,21 @@ fn check_numbers(config: &RunConfig) -> Result<(), UsageError> {
     Ok(())
 }
 
+/// Without a clock nobody watches, and a run without an end would fill the disk.
+fn check_end(config: &RunConfig, facts: &SourceFacts) -> Result<(), UsageError> {
+    let unlimited = config.duration.is_none() && config.orbits.is_none();
+    if !unlimited || config.rate != Rate::Max || !(config.repeat || facts.is_endless) {
+        return Ok(());
+    }
+    let what = if config.repeat { "`--repeat`" } else { "a source that never ends" };
+    let hint = "hint: add `--duration` or `--orbits`";
+    Err(UsageError(format!("{what} at `--rate max` needs an end\n{hint}")))
+}
+
 /// The scheme that rates are quoted for: that of the run, of the file, or the LHC's.
 fn rate_scheme(
     of_run: Option<&FillingScheme>,
-    source: &FileSource,
+    source: &dyn Source,
     warnings: &mut Vec<String>,
 ) -> FillingScheme {
     if let Some(scheme) = of_run {
@@ -522,7 +488,7 @@ fn needed_columns(
         missing.is_empty(),
         "`{}` lacks columns {} that the model or the menu looks at\n\
          hint: convert it again with them, or use a model of another feature layout",
-        config.stream.display(),
+        config.source,
         missing.names()
     );
     let kept = match config.keep {

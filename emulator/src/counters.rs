@@ -32,6 +32,12 @@ impl Counts {
 pub struct Trouble {
     /// Batches that a worker waited for although they were due: the emulator's own failure.
     pub starved_batches: u64,
+    /// Times that crossings were due which the source had not delivered: the clock waited.
+    pub source_gaps: u64,
+    /// How long it waited in all.
+    pub source_gaps_us: u64,
+    /// Crossings that never came though the sender had them, as far as they are known: not read.
+    pub missing_crossings: u64,
     /// Blocks behind a damaged one in a file without index: nobody knows how many.
     pub lost_tails: u64,
     /// What was wrong with the source, the first few in words.

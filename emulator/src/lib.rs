@@ -20,5 +20,6 @@ pub mod pipeline;
 pub mod reader;
 pub mod ring;
 pub mod sink;
+pub mod source;
 pub mod trigger;
 pub mod worker;

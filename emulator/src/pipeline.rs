@@ -242,6 +242,8 @@ impl CoreZero<'_> {
             match self.fill_one(dealer)? {
                 Filled::Ready => {}
                 Filled::Blocked => break,
+                // The clock starts when there is something to go on with.
+                Filled::Waiting => self.wait_for_source(),
                 Filled::End => ended = true,
             }
         }
@@ -255,7 +257,7 @@ impl CoreZero<'_> {
             if !ended && !self.free.is_empty() {
                 match self.fill_one(dealer)? {
                     Filled::Ready => busy = true,
-                    Filled::Blocked => {}
+                    Filled::Blocked | Filled::Waiting => {}
                     Filled::End => ended = true,
                 }
             }
@@ -282,9 +284,17 @@ impl CoreZero<'_> {
         let filled = self.reader.fill(&mut batch, &mut self.pool)?;
         match filled {
             Filled::Ready => dealer.deal(batch),
-            Filled::Blocked | Filled::End => self.free.push(batch),
+            Filled::Blocked | Filled::Waiting | Filled::End => self.free.push(batch),
         }
         Ok(filled)
+    }
+
+    fn wait_for_source(&mut self) {
+        // Relaxed: the flag carries nothing but itself.
+        if self.stop.load(Ordering::Relaxed) {
+            self.reader.stop();
+        }
+        self.shared.idle();
     }
 
     fn collect(&mut self, dealer: &mut Dealer) -> Result<bool> {

@@ -14,7 +14,7 @@ use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::inject::Injector;
 use scout40_replay::lhc::{SLOTS_PER_ORBIT, lumi_section_of_orbit};
 use scout40_replay::pacing::{SlotClock, SlotRun, Slots};
-use scout40_replay::source::{Delivery, FileSource, Source, SourceError};
+use scout40_replay::source::{Delivery, Source, SourceError};
 
 use crate::batch::{Batch, Outcome, Segment};
 use crate::config::{LoadedModel, RunPlan};
@@ -28,9 +28,14 @@ pub enum Filled {
     Ready,
     /// All blocks are in use: batches must be collected first.
     Blocked,
+    /// The source has nothing yet.
+    Waiting,
     /// The run has ended, and the batch is empty.
     End,
 }
+
+/// After a gap the clock goes on with so much in hand: what a network's bursts take.
+const GAP_MARGIN_PS: u64 = 4_000_000_000;
 
 /// How a reader goes through its stream.
 #[derive(Clone, Debug)]
@@ -55,6 +60,12 @@ pub struct ReaderOptions {
     pub drop_after_ps: Option<u64>,
 }
 
+/// Whether a source that was asked for more had anything to say.
+enum Came {
+    Something,
+    Nothing,
+}
+
 /// What crossings are taken from.
 #[derive(Clone, Copy)]
 enum Current {
@@ -66,7 +77,7 @@ enum Current {
 
 /// Forms batches.
 pub struct Reader<'a> {
-    source: FileSource,
+    source: Box<dyn Source>,
     slots: Slots,
     model: Option<&'a LoadedModel>,
     menu: &'a Menu,
@@ -91,6 +102,10 @@ pub struct Reader<'a> {
     last_due_ps: u64,
     /// Too late to read: blocks are passed over until the clock has been caught up with.
     is_catching_up: bool,
+    /// Whether the source's events come from outside, when they come.
+    is_live: bool,
+    /// A live source has had nothing since the last block.
+    has_waited: bool,
     /// Crossings by what became of them, as far as the reader knows.
     pub counts: Counts,
     /// What was wrong with the source.
@@ -101,7 +116,7 @@ impl<'a> Reader<'a> {
     /// A reader at the start of its source.
     #[must_use]
     pub fn new(
-        source: FileSource,
+        source: Box<dyn Source>,
         slots: Slots,
         plan: &'a RunPlan,
         options: ReaderOptions,
@@ -125,6 +140,8 @@ impl<'a> Reader<'a> {
             now_ps: 0,
             last_due_ps: 0,
             is_catching_up: false,
+            is_live: plan.facts.is_live,
+            has_waited: false,
             counts: Counts::default(),
             trouble: Trouble::default(),
         }
@@ -155,8 +172,12 @@ impl<'a> Reader<'a> {
                         Filled::Blocked
                     });
                 }
-                self.next_block(pool)?;
-                continue;
+                match self.next_block(pool)? {
+                    Came::Something => continue,
+                    Came::Nothing if batch.len == 0 => return Ok(Filled::Waiting),
+                    // What has come goes on its way.
+                    Came::Nothing => break,
+                }
             };
             let outcome = self.outcome(current, pool);
             if batch.len == 0 {
@@ -330,20 +351,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads on until there is a current block or the stream has ended.
-    fn next_block(&mut self, pool: &mut BlockPool) -> Result<(), SourceError> {
+    fn next_block(&mut self, pool: &mut BlockPool) -> Result<Came, SourceError> {
         self.look_at_clock();
         if self.is_catching_up && self.skip_block()? {
-            return Ok(());
+            return Ok(Came::Something);
         }
         let mut block = pool.spare.pop().expect("checked by the caller");
         let wanted = if self.is_catching_up { ColumnSet::EMPTY } else { self.options.wanted };
+        let mut came = Came::Something;
         match self.source.next_block(wanted, &mut block)? {
             Delivery::Block => {
                 if let Some(at) = self.first_crossing(&block)
                     && self.shift_orbits(&mut block)
                 {
+                    if std::mem::take(&mut self.has_waited) {
+                        self.mind_gap(&block, at);
+                    }
                     self.current = Some(Current::Block { number: pool.push(block), at });
-                    return Ok(());
+                    return Ok(Came::Something);
                 }
             }
             Delivery::Corrupt { n_crossings, problem } => {
@@ -360,21 +385,55 @@ impl<'a> Reader<'a> {
                 self.trouble.note(format!("{problem}; without an index the rest is lost"));
                 self.end_of_stream()?;
             }
+            Delivery::Missing { n_crossings, problem } => {
+                self.trouble.missing_crossings += n_crossings;
+                self.slots.advance(n_crossings);
+                self.trouble.note(problem);
+            }
+            Delivery::Pending => {
+                self.has_waited = self.is_live;
+                came = self.look_for_end();
+            }
             Delivery::End => self.end_of_stream()?,
         }
         pool.spare.push(block);
-        Ok(())
+        Ok(came)
     }
 
     /// Finds out whether the reader is so late that the ring would have been overwritten. It then
     /// passes over blocks, or goes through them for their crossings only, until it is not late any
     /// more: blocks that are read after that reach a worker in time.
     fn look_at_clock(&mut self) {
-        if let Some(depth_ps) = self.options.drop_after_ps {
+        if self.has_waited {
+            // The source is late, and to pass over what it sends would not make it faster.
+            self.is_catching_up = false;
+        } else if let Some(depth_ps) = self.options.drop_after_ps {
             let late_ps = self.now_ps.saturating_sub(self.last_due_ps);
             let limit_ps = if self.is_catching_up { 0 } else { depth_ps };
             self.is_catching_up = late_ps > limit_ps;
         }
+    }
+
+    /// A source that sends nothing must not keep a run from ending in time.
+    fn look_for_end(&mut self) -> Came {
+        let slot = self.options.clock.map_or(0, |clock| clock.slots_within(self.now_ps));
+        self.ended |= self.is_live && slot > self.options.end_slot;
+        if self.ended { Came::Something } else { Came::Nothing }
+    }
+
+    /// If crossings were due while the source had nothing, lets the clock go on from now: what comes
+    /// then is not late, the source was.
+    fn mind_gap(&mut self, block: &Block, at: usize) {
+        let Some(clock) = self.options.clock else { return };
+        let due_ps = clock.due_ps(self.slots.run_at(block, at, 1).first);
+        if self.now_ps <= due_ps {
+            return;
+        }
+        self.trouble.source_gaps += 1;
+        let resume_ps = self.now_ps + GAP_MARGIN_PS;
+        self.trouble.source_gaps_us += (resume_ps - due_ps) / 1_000_000;
+        self.slots.skip_to(clock.slots_within(resume_ps));
+        self.last_due_ps = self.last_due_ps.max(resume_ps);
     }
 
     /// Passes over the next block, of which only the head is read, and makes its crossings the next

@@ -31,7 +31,7 @@ fn fixture(name: &str) -> PathBuf {
 /// A run of 500 events at the LHC's rate.
 fn config(scheme: &str) -> RunConfig {
     RunConfig {
-        stream: fixture("pathological/good.s40"),
+        source: fixture("pathological/good.s40").into(),
         model: Some(fixture("models/forest.model")),
         engine: Engine::default(),
         menu: None,
@@ -80,7 +80,7 @@ fn batches(config: RunConfig) -> Vec<Closed> {
         match reader.fill(&mut batch, &mut pool).unwrap() {
             Filled::Ready => {}
             Filled::End => break,
-            Filled::Blocked => panic!("all blocks have been released"),
+            other => panic!("{other:?}: all blocks have been released"),
         }
         let of_slots: usize = batch.slots.iter().map(|slots| slots.len as usize).sum();
         let of_segments: usize = batch.segments.iter().map(|segment| segment.len as usize).sum();
@@ -218,7 +218,7 @@ fn drive(config: RunConfig, late_us: u64) -> Driven {
         match reader.fill(&mut batch, &mut pool).unwrap() {
             Filled::Ready => {}
             Filled::End => break,
-            Filled::Blocked => panic!("all blocks have been released"),
+            other => panic!("{other:?}: all blocks have been released"),
         }
         // Relaxed: there is no other thread.
         hand.store(now_ps.max(batch.arrival_ps), Ordering::Relaxed);
@@ -327,7 +327,7 @@ fn damage_in_a_block_that_was_passed_over_stays_unknown() {
     // The last byte of the fourth block.
     bytes[index.unwrap().blocks[4].offset as usize - 1] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let damaged = || RunConfig { stream: path.clone(), ..slow_config() };
+    let damaged = || RunConfig { source: path.clone().into(), ..slow_config() };
     let read = drive(damaged(), 0);
     assert_eq!((read.counts.scored, read.counts.corrupt), (450, 50));
     let late = drive(damaged(), 300);

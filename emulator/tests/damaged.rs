@@ -121,7 +121,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
     let injections =
         ["@0.05", "@0.05:overlay"].map(|how| format!("{signal}{how}").parse().unwrap());
     RunConfig {
-        stream: stream.into(),
+        source: stream.into(),
         model: Some(fixture("models/forest.model")),
         engine: Engine::default(),
         menu: Some(menu.into()),
@@ -151,7 +151,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
 /// What became of the crossings, and how many there are by the index, if that is whole.
 fn run(config: RunConfig) -> Result<(Counts, Option<u64>), String> {
     let prepared = PreparedRun::new(config).map_err(|refusal| refusal.to_string())?;
-    let n_crossings = prepared.plan.index.as_ref().map(|index| index.n_crossings);
+    let n_crossings = prepared.plan.facts.n_crossings;
     let stop = AtomicBool::new(false);
     let summary = execute(prepared, None, &stop, &mut |_| {}).expect("damage is counted");
     Ok((summary.counts, n_crossings))

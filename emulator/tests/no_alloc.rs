@@ -99,7 +99,7 @@ fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> Ru
         text.parse().unwrap()
     };
     RunConfig {
-        stream: fixture(stream),
+        source: fixture(stream).into(),
         model: Some(fixture(model)),
         engine: Engine::default(),
         menu: Some(menu.into()),

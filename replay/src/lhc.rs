@@ -281,6 +281,15 @@ impl FillingScheme {
         let slot = self.slots[(n % per_orbit) as usize];
         n / per_orbit * u64::from(SLOTS_PER_ORBIT) + u64::from(slot)
     }
+
+    /// Number of the first colliding slot that is not before `slot`.
+    #[must_use]
+    pub fn first_from(&self, slot: u64) -> u64 {
+        let (orbit, within) =
+            (slot / u64::from(SLOTS_PER_ORBIT), slot % u64::from(SLOTS_PER_ORBIT));
+        let before = self.slots.partition_point(|&colliding| u64::from(colliding) < within);
+        orbit * u64::from(self.n_colliding()) + before as u64
+    }
 }
 
 #[cfg(test)]

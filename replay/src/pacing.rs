@@ -10,7 +10,7 @@
 use std::str::FromStr;
 
 use crate::event::{Block, Column};
-use crate::lhc::{FillingScheme, LHC_CLOCK_HZ, slot_at};
+use crate::lhc::{FillingScheme, LHC_CLOCK_HZ, SLOTS_PER_ORBIT, slot_at};
 
 const PS_PER_S: u128 = 1_000_000_000_000;
 
@@ -137,8 +137,10 @@ pub enum Slots {
     },
     /// Events keep the crossings that they were recorded in, from the first one's orbit on.
     Recorded {
-        /// Orbit that the run begins with, once an event has been seen.
+        /// Orbit that `base` belongs to, once an event has been seen.
         first_orbit: Option<u32>,
+        /// First slot of that orbit.
+        base: u64,
     },
 }
 
@@ -152,7 +154,7 @@ impl Slots {
     /// The file's own crossings.
     #[must_use]
     pub fn recorded() -> Slots {
-        Slots::Recorded { first_orbit: None }
+        Slots::Recorded { first_orbit: None, base: 0 }
     }
 
     /// The slots of event `at` of `block` and of those after it, up to the first gap, at most
@@ -165,13 +167,14 @@ impl Slots {
         let most = most.min(block.len() - at);
         match self {
             Slots::Scheme { scheme, next } => run_of_scheme(scheme, *next, most),
-            Slots::Recorded { first_orbit } => {
+            Slots::Recorded { first_orbit, base } => {
                 let orbits = block.get::<u32>(Column::Orbit);
                 let bxs = block.get::<i16>(Column::Bx);
                 let start = *first_orbit.get_or_insert(orbits[at]);
                 // A stream whose orbits run backwards stays at the start of the run.
                 let slot = |i: usize| {
-                    slot_at(u64::from(orbits[i].saturating_sub(start)), bxs[i].cast_unsigned())
+                    let orbit = u64::from(orbits[i].saturating_sub(start));
+                    *base + slot_at(orbit, bxs[i].cast_unsigned())
                 };
                 let first = slot(at);
                 let follows = |&len: &usize| slot(at + len) == first + len as u64;
@@ -197,6 +200,18 @@ impl Slots {
             *next += n;
         }
     }
+
+    /// Goes on so that no later event gets a slot before `slot`: there was nothing for so long. The
+    /// next event of recorded crossings begins another orbit.
+    pub fn skip_to(&mut self, slot: u64) {
+        match self {
+            Slots::Scheme { scheme, next } => *next = (*next).max(scheme.first_from(slot)),
+            Slots::Recorded { first_orbit, base } => {
+                let orbits = slot.div_ceil(u64::from(SLOTS_PER_ORBIT));
+                (*first_orbit, *base) = (None, orbits * u64::from(SLOTS_PER_ORBIT));
+            }
+        }
+    }
 }
 
 /// The slots of events from number `next` on, up to the first gap, at most `most` of them.
@@ -208,7 +223,6 @@ fn run_of_scheme(scheme: &FillingScheme, next: u64, most: usize) -> SlotRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lhc::SLOTS_PER_ORBIT;
 
     fn crossings(list: &[(u32, i16)]) -> Block {
         let mut block = Block::default();
@@ -262,6 +276,23 @@ mod tests {
         assert_eq!(slots.run_at(&block, 0, 512), SlotRun { first: 3560, len: 4 });
         slots.advance(4);
         assert_eq!(slots.run_at(&block, 4, 512), SlotRun { first: 3564, len: 512 });
+    }
+
+    #[test]
+    fn after_a_gap_events_get_the_slots_from_there_on() {
+        let mut slots = Slots::of_scheme(FillingScheme::lhc());
+        for (to, first) in [(0, 43), (44, 44), (44, 44), (115, 122), (3564, 3564 + 43)] {
+            slots.skip_to(to);
+            assert_eq!(slots.run_of_any(1), Some(SlotRun { first, len: 1 }), "{to}");
+        }
+        slots.skip_to(0);
+        let run = slots.run_of_any(1);
+        assert_eq!(run, Some(SlotRun { first: 3564 + 43, len: 1 }), "never back");
+        let block = crossings(&[(9, 5), (20, 7)]);
+        let mut slots = Slots::recorded();
+        assert_eq!(slots.run_at(&block, 0, 1).first, 4);
+        slots.skip_to(3564 * 3 + 1);
+        assert_eq!(slots.run_at(&block, 1, 1).first, 3564 * 4 + 6, "the bx stays");
     }
 
     #[test]

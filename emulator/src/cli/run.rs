@@ -18,6 +18,7 @@ use super::parse;
 use crate::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
 use crate::pipeline::{Progress, execute};
 use crate::sink::{RunFolder, render};
+use crate::source::SourceSpec;
 use crate::trigger::Threshold;
 
 /// Replays a stream against the clock, scores and decides every event, measures latency and rate.
@@ -35,7 +36,11 @@ Examples:
   scout40 run zb.s40 --model forest.model --menu menu.toml --rate max")]
 pub struct RunArgs {
     /// The stream to replay
-    stream: PathBuf,
+    #[arg(required_unless_present = "source", conflicts_with = "source")]
+    stream: Option<PathBuf>,
+    /// Where events come from instead
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<SourceSpec>,
     /// The model that scores
     #[arg(long, value_name = "M.model")]
     model: Option<PathBuf>,
@@ -129,7 +134,10 @@ enum KeepArg {
 impl From<RunArgs> for RunConfig {
     fn from(args: RunArgs) -> RunConfig {
         RunConfig {
-            stream: args.stream,
+            source: args
+                .source
+                .or(args.stream.map(SourceSpec::File))
+                .expect("the command line demands one of them"),
             model: args.model,
             engine: args.engine.into(),
             menu: args.menu,

@@ -127,7 +127,7 @@ pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
     let line = |line: &Line| LineRecord { name: line.name.clone(), rule: line.describe() };
     header.lines = plan.menu.lines().iter().map(line).collect();
     let config = &plan.config;
-    let digest = digest_text(plan.index.as_ref().map(|index| index.digest));
+    let digest = digest_text(plan.facts.digest);
     let mut settings = vec![
         ("stream".to_owned(), plan.header.sample.clone()),
         ("stream_digest".into(), digest),
@@ -136,6 +136,7 @@ pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
         ("rng_seed".into(), config.rng_seed.to_string()),
         ("repeat".into(), config.repeat.to_string()),
     ];
+    settings.extend(plan.facts.settings.iter().cloned());
     if let Some(model) = &plan.model {
         settings.push(("model_digest".into(), format!("{:016x}", model.model.digest())));
     }

@@ -152,7 +152,7 @@ pub struct RunSummary {
     pub counts: Counts,
     /// Trouble that is not a loss.
     pub trouble: Trouble,
-    /// No batch was dropped, and none was late because the reader was.
+    /// No batch was dropped, and none was late because the reader or the source was.
     pub at_line_rate: bool,
     /// Crossings scored per µs of the run.
     pub sustained_mhz: f64,
@@ -234,7 +234,9 @@ impl RunSummary {
         let latencies = collector.latency.whole();
         RunSummary {
             version: env!("CARGO_PKG_VERSION"),
-            at_line_rate: counts.dropped == 0 && trouble.starved_batches == 0,
+            at_line_rate: counts.dropped == 0
+                && trouble.starved_batches == 0
+                && trouble.source_gaps == 0,
             sustained_mhz: if elapsed_s > 0.0 {
                 counts.scored as f64 / elapsed_s / 1e6
             } else {
@@ -251,9 +253,9 @@ impl RunSummary {
             scored_background: collector.scored_background,
             collision_rate_mhz: plan.rate_scheme.collision_rate_hz() / 1e6,
             stream: InputSummary {
-                path: plan.config.stream.display().to_string(),
+                path: plan.config.source.to_string(),
                 name: plan.header.sample.clone(),
-                digest: plan.index.as_ref().map(|index| format!("{:016x}", index.digest)),
+                digest: plan.facts.digest.map(|digest| format!("{digest:016x}")),
             },
             model: plan.model.as_ref().map(|loaded| InputSummary {
                 path: plan.config.model.as_ref().map_or(String::new(), |p| p.display().to_string()),

@@ -110,6 +110,22 @@ fn write_counts(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
             trouble.starved_batches
         )?;
     }
+    if trouble.source_gaps > 0 {
+        writeln!(
+            out,
+            "gaps       {:>13} times crossings were due that the source had not delivered: the clock \
+             waited {:.1} ms in all",
+            trouble.source_gaps,
+            trouble.source_gaps_us as f64 / 1000.0
+        )?;
+    }
+    if trouble.missing_crossings > 0 {
+        writeln!(
+            out,
+            "missing    {:>13} crossings never came though the sender had them",
+            trouble.missing_crossings
+        )?;
+    }
     if trouble.lost_tails > 0 {
         writeln!(out, "lost       an unknown number of crossings behind a damaged block")?;
     }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::{Delivery, Source, SourceError};
+use super::{Delivery, Source, SourceError, SourceFacts};
 use crate::event::{Block, ColumnSet};
 use crate::format::decoder::index_offset;
 use crate::format::{
@@ -142,43 +142,6 @@ impl FileSource {
         Ok(())
     }
 
-    /// Passes over the next block by its head, which is read and verified; what the block holds is
-    /// not, so that damage in it stays unknown. `None`, and nothing is passed over, if anything but
-    /// a whole block with a sound head comes next.
-    ///
-    /// # Errors
-    /// The operating system's refusal.
-    pub fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
-        let begin = self.decoder.next_offset();
-        if self.ended || self.info.index_offset == Some(begin) {
-            return Ok(None);
-        }
-        let ahead = loop {
-            match self.decoder.step() {
-                Ok(Step::NeedMore(n)) => {
-                    let ahead = self.decoder.block_ahead();
-                    if ahead.is_some()
-                        || read_some(&mut self.file, &mut self.decoder, n, &self.path)? == 0
-                    {
-                        break ahead;
-                    }
-                }
-                Ok(Step::Block) => {
-                    break Some((self.decoder.block().meta, self.decoder.next_offset()));
-                }
-                _ => break None,
-            }
-        };
-        // A block that runs past the end of the file is not a whole one.
-        let Some((meta, end)) = ahead.filter(|&(_, end)| end <= self.info.bytes) else {
-            self.jump(begin)?;
-            return Ok(None);
-        };
-        self.next += 1;
-        self.jump(end)?;
-        Ok(Some(meta))
-    }
-
     /// Reads until the decoder has come to a section; `None` where the file ends.
     fn step(&mut self) -> Result<Option<Result<Step, FormatError>>, SourceError> {
         loop {
@@ -223,6 +186,18 @@ impl Source for FileSource {
 
     fn columns(&self) -> ColumnSet {
         self.info.columns
+    }
+
+    fn facts(&self) -> SourceFacts {
+        let index = self.info.index.as_ref();
+        let blocks = index.map_or(&[][..], |index| &index.blocks);
+        SourceFacts {
+            digest: index.map(|index| index.digest),
+            n_crossings: index.map(|index| index.n_crossings),
+            runs: blocks.first().zip(blocks.last()).map(|(first, last)| (first.run, last.run)),
+            can_rewind: true,
+            ..SourceFacts::default()
+        }
     }
 
     fn next_block(
@@ -271,6 +246,40 @@ impl Source for FileSource {
 
     fn rewind(&mut self) -> Result<(), SourceError> {
         self.seek_block(0)
+    }
+
+    /// By its head, which is read and verified; what the block holds is not, so that damage in it
+    /// stays unknown. Nothing is passed over if anything but a whole block with a sound head comes
+    /// next.
+    fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
+        let begin = self.decoder.next_offset();
+        if self.ended || self.info.index_offset == Some(begin) {
+            return Ok(None);
+        }
+        let ahead = loop {
+            match self.decoder.step() {
+                Ok(Step::NeedMore(n)) => {
+                    let ahead = self.decoder.block_ahead();
+                    if ahead.is_some()
+                        || read_some(&mut self.file, &mut self.decoder, n, &self.path)? == 0
+                    {
+                        break ahead;
+                    }
+                }
+                Ok(Step::Block) => {
+                    break Some((self.decoder.block().meta, self.decoder.next_offset()));
+                }
+                _ => break None,
+            }
+        };
+        // A block that runs past the end of the file is not a whole one.
+        let Some((meta, end)) = ahead.filter(|&(_, end)| end <= self.info.bytes) else {
+            self.jump(begin)?;
+            return Ok(None);
+        };
+        self.next += 1;
+        self.jump(end)?;
+        Ok(Some(meta))
     }
 }
 

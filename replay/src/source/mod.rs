@@ -7,7 +7,7 @@ pub use file::{FileSource, StreamInfo};
 use std::path::PathBuf;
 
 use crate::event::{Block, ColumnSet};
-use crate::format::{FormatError, StreamHeader};
+use crate::format::{BlockMeta, FormatError, StreamHeader};
 
 /// Why a source cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,14 @@ pub enum SourceError {
         path: PathBuf,
         /// What is wrong, and where.
         source: FormatError,
+    },
+    /// A source that is no file cannot go on.
+    #[error("{name}: {problem}")]
+    Failed {
+        /// The source, as people write it.
+        name: String,
+        /// What is wrong, and what to do.
+        problem: String,
     },
 }
 
@@ -63,6 +71,16 @@ pub enum Delivery {
         /// What is wrong, and where.
         problem: FormatError,
     },
+    /// Crossings that never came, though the sender had them; what follows has. Files never
+    /// deliver this.
+    Missing {
+        /// How many, as far as is known.
+        n_crossings: u64,
+        /// What became of them.
+        problem: String,
+    },
+    /// Nothing has come yet: ask again. Files never deliver this.
+    Pending,
     /// The stream has ended.
     End,
 }
@@ -80,9 +98,33 @@ impl std::fmt::Display for Delivery {
             Delivery::Lost { problem } => {
                 write!(f, "{problem}; without an index the rest is lost")
             }
+            Delivery::Missing { n_crossings, problem } => {
+                write!(f, "{n_crossings} crossings never came: {problem}")
+            }
+            Delivery::Pending => f.write_str("nothing yet"),
             Delivery::End => f.write_str("the end of the stream"),
         }
     }
+}
+
+/// What is known of a source before its first block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceFacts {
+    /// Identity of the content: the digest of the stream. None if nobody knows it beforehand.
+    pub digest: Option<u64>,
+    /// Crossings of one pass: none if that is unknown, or if it never ends.
+    pub n_crossings: Option<u64>,
+    /// Runs of the first and the last block, where they are known.
+    pub runs: Option<(u32, u32)>,
+    /// Whether it can begin again.
+    pub can_rewind: bool,
+    /// Whether its events come from outside, at a pace of their own.
+    pub is_live: bool,
+    /// Whether it goes on until it is stopped.
+    pub is_endless: bool,
+    /// What determines its events where there is no digest, such as a seed: provenance of what is
+    /// made from them.
+    pub settings: Vec<(String, String)>,
 }
 
 /// Fills caller-owned blocks with events, in order.
@@ -90,21 +132,35 @@ pub trait Source: Send {
     /// What the events are.
     fn header(&self) -> &StreamHeader;
 
+    /// What else is known beforehand.
+    fn facts(&self) -> SourceFacts;
+
     /// The columns that every block can have.
     fn columns(&self) -> ColumnSet;
 
     /// Fills `block` with the columns `wanted` of the next block of the stream.
     ///
-    /// After anything but [`Delivery::Block`] or [`Delivery::Corrupt`] there is nothing more.
+    /// Never waits for long: a source whose events come from outside says [`Delivery::Pending`].
+    /// After anything but that, [`Delivery::Block`], [`Delivery::Corrupt`] or [`Delivery::Missing`]
+    /// there is nothing more.
     ///
     /// # Errors
     /// The operating system's refusal. Damage in the stream is a delivery, not an error.
     fn next_block(&mut self, wanted: ColumnSet, block: &mut Block)
     -> Result<Delivery, SourceError>;
 
-    /// Goes back to the first block.
+    /// Goes back to the first block. Asked for only if [`SourceFacts::can_rewind`].
     ///
     /// # Errors
     /// As [`Source::next_block`].
     fn rewind(&mut self) -> Result<(), SourceError>;
+
+    /// Passes over the next block without decoding it, and says what it was; `None`, and nothing is
+    /// passed over, where that is not possible or would not save anything.
+    ///
+    /// # Errors
+    /// As [`Source::next_block`].
+    fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
+        Ok(None)
+    }
 }

@@ -1,0 +1,136 @@
+//! Which source a run reads from: how people write it, and how it is opened.
+//!
+//! The reader knows [`Source`] only. What a kind of source cannot do (begin again, begin at an
+//! orbit) is refused here, before a thread starts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use scout40_replay::source::{FileSource, Source, SourceFacts};
+
+use crate::config::{RunConfig, SchemeChoice, UsageError};
+
+/// A source as people write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// A stream file.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for SourceSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SourceSpec, String> {
+        match text.split_once("://") {
+            None => Ok(SourceSpec::File(text.into())),
+            Some((scheme, _)) => Err(format!("expected a file, found a source `{scheme}://`")),
+        }
+    }
+}
+
+impl From<PathBuf> for SourceSpec {
+    fn from(path: PathBuf) -> SourceSpec {
+        SourceSpec::File(path)
+    }
+}
+
+impl From<&Path> for SourceSpec {
+    fn from(path: &Path) -> SourceSpec {
+        SourceSpec::File(path.into())
+    }
+}
+
+impl std::fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SourceSpec::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A source that a run can begin with.
+pub struct OpenSource {
+    /// Where events come from.
+    pub source: Box<dyn Source>,
+    /// What is known of it beforehand.
+    pub facts: SourceFacts,
+}
+
+/// Opens the source of a run and goes to where it begins.
+///
+/// # Errors
+/// A source that cannot be opened, or cannot do what the configuration asks for.
+pub fn open_source(config: &RunConfig, warnings: &mut Vec<String>) -> Result<OpenSource> {
+    let source: Box<dyn Source> = match &config.source {
+        SourceSpec::File(path) => Box::new(open_file(path, config.from_orbit, warnings)?),
+    };
+    let facts = source.facts();
+    check_facts(config, &facts)?;
+    Ok(OpenSource { source, facts })
+}
+
+fn open_file(
+    path: &Path,
+    from_orbit: Option<u32>,
+    warnings: &mut Vec<String>,
+) -> Result<FileSource> {
+    let mut source = FileSource::open(path)?;
+    if let Some(problem) = &source.info().index_problem {
+        warnings.push(format!(
+            "`{}` has lost its index ({problem}): read up to the last whole block",
+            path.display()
+        ));
+    }
+    if let Some(orbit) = from_orbit {
+        source.seek_orbit(orbit)?;
+        let blocks = source.info().index.iter().flat_map(|index| &index.blocks);
+        let first = blocks.clone().map(|block| block.first_orbit).min().unwrap_or(0);
+        let last = blocks.map(|block| block.last_orbit).max().unwrap_or(0);
+        ensure!(
+            orbit <= last,
+            "`{}` has no crossing at orbit {orbit} or after it: its orbits are {first}..={last}\n\
+             hint: choose `--from-orbit` among them",
+            path.display()
+        );
+    }
+    Ok(source)
+}
+
+fn check_facts(config: &RunConfig, facts: &SourceFacts) -> Result<()> {
+    let refuse = |text: String| Err(UsageError(text).into());
+    let name = &config.source;
+    if config.from_orbit.is_some() && !matches!(name, SourceSpec::File(_)) {
+        return refuse(format!(
+            "`--from-orbit` needs a file, found `{name}`\nhint: a file's index tells where an orbit is"
+        ));
+    }
+    if config.repeat && !facts.can_rewind {
+        return refuse(format!(
+            "`--repeat` needs a source that can begin again, found `{name}`\n\
+             hint: leave it out; whatever sends the events decides how long it goes on"
+        ));
+    }
+    // Orbits run on in a repeat and give slots and places, but every run counts its own.
+    let needs_one_run =
+        config.repeat || config.scheme == SchemeChoice::Recorded || config.from_orbit.is_some();
+    if let (true, Some((first, last))) = (needs_one_run, facts.runs) {
+        ensure!(
+            first == last,
+            "`{name}` holds the runs {first}..={last}: `--repeat`, `--filling-scheme recorded` and \
+             `--from-orbit` need a stream of one run\nhint: convert one run at a time"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_file_unless_it_names_a_scheme() {
+        assert_eq!("a/b.s40".parse(), Ok(SourceSpec::File("a/b.s40".into())));
+        assert!("ftp://host".parse::<SourceSpec>().is_err());
+        assert_eq!(SourceSpec::from(Path::new("x.s40")).to_string(), "x.s40");
+    }
+}
