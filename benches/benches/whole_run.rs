@@ -92,6 +92,7 @@ impl Scenario {
             max_wait: None,
             cores: None,
             workers: None,
+            readers: 1,
             interval: Duration::from_secs(1),
             keep: Keep::Needed,
         })

@@ -24,6 +24,9 @@ use crate::worker::{Overload, Pace};
 /// Most workers: more than any machine that this is for has cores.
 const WORKERS_MAX: usize = 256;
 
+/// Most threads that decode.
+const READERS_MAX: usize = 64;
+
 /// Most signals: the truth of a crossing is a byte, and 0 is background.
 const SIGNALS_MAX: usize = 255;
 
@@ -150,6 +153,8 @@ pub struct RunConfig {
     pub cores: Option<Vec<usize>>,
     /// Number of workers.
     pub workers: Option<usize>,
+    /// Threads that decode; 1: the reader does it itself.
+    pub readers: usize,
     /// Length of a reporting interval.
     pub interval: Duration,
     /// Which columns accepted events keep.
@@ -209,6 +214,8 @@ impl LoadedModel {
 pub struct Placement {
     /// Core that reads and collects.
     pub reader: usize,
+    /// Cores that decode, one thread each; none if the reader does it itself.
+    pub decoders: Vec<usize>,
     /// Cores that score, one worker each.
     pub workers: Vec<usize>,
     /// Whether any core has more than one thread.
@@ -216,11 +223,16 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Threads on cores: as asked for, or one core for the reader and the rest for workers.
+    /// Threads on cores: one for the reader, then those that decode, and the rest for workers; where
+    /// there are too few, cores that have a thread get another one.
     ///
     /// # Errors
     /// Cores that this process may not use, no worker.
-    pub fn new(cores: Option<&[usize]>, workers: Option<usize>) -> Result<Placement, UsageError> {
+    pub fn new(
+        cores: Option<&[usize]>,
+        workers: Option<usize>,
+        readers: usize,
+    ) -> Result<Placement, UsageError> {
         let allowed = allowed_cores();
         let cores = cores.unwrap_or(&allowed);
         for core in cores {
@@ -231,18 +243,24 @@ impl Placement {
         }
         let none = || UsageError("expected a core in `--cores`".into());
         let (&reader, others) = cores.split_first().ok_or_else(none)?;
-        let n_workers = workers.unwrap_or(others.len().max(1));
+        if !(1..=READERS_MAX).contains(&readers) {
+            let text = format!("expected 1 to {READERS_MAX} in `--readers`, found {readers}");
+            return Err(UsageError(text));
+        }
+        let n_decoders = if readers > 1 { readers } else { 0 };
+        let n_workers = workers.unwrap_or(others.len().saturating_sub(n_decoders).max(1));
         if !(1..=WORKERS_MAX).contains(&n_workers) {
             let text = format!("expected 1 to {WORKERS_MAX} in `--workers`, found {n_workers}");
             return Err(UsageError(text));
         }
         let pool = if others.is_empty() { cores } else { others };
-        let workers: Vec<usize> = (0..n_workers).map(|k| pool[k % pool.len()]).collect();
-        let mut used = workers.clone();
-        used.push(reader);
+        let core_of = |k: usize| pool[k % pool.len()];
+        let decoders: Vec<usize> = (0..n_decoders).map(core_of).collect();
+        let workers: Vec<usize> = (n_decoders..n_decoders + n_workers).map(core_of).collect();
+        let mut used = [&[reader], &decoders[..], &workers[..]].concat();
         used.sort_unstable();
         let shared = used.windows(2).any(|pair| pair[0] == pair[1]);
-        Ok(Placement { reader, workers, shared })
+        Ok(Placement { reader, decoders, workers, shared })
     }
 }
 
@@ -311,16 +329,17 @@ impl PreparedRun {
     pub fn new(config: RunConfig) -> Result<PreparedRun> {
         check_numbers(&config)?;
         let mut warnings = Vec::new();
-        let placement = Placement::new(config.cores.as_deref(), config.workers)?;
+        let placement = Placement::new(config.cores.as_deref(), config.workers, config.readers)?;
         if placement.shared {
             warnings.push(format!(
                 "{} threads share cores: latencies are those of time slicing, not of scoring",
-                placement.workers.len() + 1,
+                placement.workers.len() + placement.decoders.len() + 1,
             ));
         }
         let model = config.model.as_deref();
         let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
-        let OpenSource { source, facts } = open_source(&config, &mut warnings)?;
+        let OpenSource { source, facts } =
+            open_source(&config, &placement.decoders, &mut warnings)?;
         check_end(&config, &facts)?;
         let scheme = config.scheme.load()?;
         let rate_scheme = rate_scheme(scheme.as_ref(), source.as_ref(), &mut warnings);

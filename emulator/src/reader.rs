@@ -4,8 +4,10 @@
 //! on the stream and the configuration alone, never on time, so batches are the same in every
 //! run; only whether they are ready in time is not.
 
+mod decoders;
 mod pool;
 
+pub use decoders::Decoders;
 pub use pool::{BlockPool, LIVE_BLOCKS};
 
 use std::ops::Range;

@@ -5,10 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use scout40_replay::source::{FileSource, Source, SourceFacts};
+use anyhow::{Context, Result, ensure};
+use scout40_replay::source::{EncodedSource, FileSource, Source, SourceFacts};
 
 use crate::config::{RunConfig, SchemeChoice, UsageError};
+use crate::reader::Decoders;
 
 /// A source as people write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,17 +57,35 @@ pub struct OpenSource {
     pub facts: SourceFacts,
 }
 
-/// Opens the source of a run and goes to where it begins.
+/// Opens the source of a run and goes to where it begins. Threads on the cores `decoders` decode.
 ///
 /// # Errors
 /// A source that cannot be opened, or cannot do what the configuration asks for.
-pub fn open_source(config: &RunConfig, warnings: &mut Vec<String>) -> Result<OpenSource> {
+pub fn open_source(
+    config: &RunConfig,
+    decoders: &[usize],
+    warnings: &mut Vec<String>,
+) -> Result<OpenSource> {
     let source: Box<dyn Source> = match &config.source {
-        SourceSpec::File(path) => Box::new(open_file(path, config.from_orbit, warnings)?),
+        SourceSpec::File(path) => {
+            decoded_by(Box::new(open_file(path, config.from_orbit, warnings)?), decoders)?
+        }
     };
     let facts = source.facts();
     check_facts(config, &facts)?;
     Ok(OpenSource { source, facts })
+}
+
+/// The source itself, or threads on these cores that decode what it delivers.
+fn decoded_by<S: EncodedSource + 'static>(
+    source: Box<S>,
+    decoders: &[usize],
+) -> Result<Box<dyn Source>> {
+    if decoders.is_empty() {
+        return Ok(source);
+    }
+    let threads = Decoders::start(source, decoders).context("while starting `--readers`")?;
+    Ok(Box::new(threads))
 }
 
 fn open_file(

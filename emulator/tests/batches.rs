@@ -53,6 +53,7 @@ fn config(scheme: &str) -> RunConfig {
         max_wait: None,
         cores: None,
         workers: None,
+        readers: 1,
         interval: Duration::from_secs(1),
         keep: Keep::Needed,
     }

@@ -143,6 +143,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
         max_wait: None,
         cores: None,
         workers: None,
+        readers: 1,
         interval: Duration::from_secs(1),
         keep: Keep::Needed,
     }

@@ -125,6 +125,7 @@ fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> Ru
         max_wait: None,
         cores: None,
         workers: Some(1),
+        readers: 1,
         interval: Duration::from_secs(3600),
         keep: Keep::All,
     }

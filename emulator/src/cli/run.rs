@@ -99,12 +99,17 @@ pub struct RunArgs {
     /// per colliding slot, the latter at most 2; until it is full with `--rate max`
     #[arg(long, value_parser = parse::duration, value_name = "TIME")]
     max_wait: Option<Duration>,
-    /// Cores, such as `0,1`: the first reads and collects, the others score; default: all
+    /// Cores, such as `0,1`: the first reads and collects, those after it decode (`--readers`), the
+    /// others score; default: all
     #[arg(long, value_delimiter = ',', value_name = "CORE,...")]
     cores: Option<Vec<usize>>,
     /// Number of scoring threads; default: one per core but the first
     #[arg(long)]
     workers: Option<usize>,
+    /// Threads that decode, when one core is not enough for that and filling rows; 1: none but the
+    /// reader. Changes no result
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    readers: usize,
     /// Length of a reporting interval
     #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
     interval: Duration,
@@ -159,6 +164,7 @@ impl From<RunArgs> for RunConfig {
             max_wait: args.max_wait,
             cores: args.cores,
             workers: args.workers,
+            readers: args.readers,
             interval: args.interval,
             keep: match args.keep {
                 KeepArg::Needed => Keep::Needed,

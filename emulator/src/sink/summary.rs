@@ -117,6 +117,8 @@ pub struct Host {
     pub cores_allowed: Vec<usize>,
     /// Core of reader and collector.
     pub core_reader: usize,
+    /// Cores of the threads that decode.
+    pub cores_decoders: Vec<usize>,
     /// Cores of the workers.
     pub cores_workers: Vec<usize>,
     /// Best instruction set that it has.
@@ -393,6 +395,7 @@ fn host(plan: &RunPlan) -> Host {
             .to_owned(),
         cores_allowed: allowed_cores(),
         core_reader: plan.placement.reader,
+        cores_decoders: plan.placement.decoders.clone(),
         cores_workers: plan.placement.workers.clone(),
         isa: Isa::best().name(),
     }

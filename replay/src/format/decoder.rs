@@ -67,6 +67,42 @@ pub struct EncodedBlock<'a> {
 }
 
 impl<'a> EncodedBlock<'a> {
+    /// The block that is the whole of `section`, which stands at `offset` of its stream. Verifies
+    /// what the section's own checksum covers; frames are verified when they are decoded.
+    ///
+    /// # Errors
+    /// Bytes that are not one whole block.
+    pub fn parse(section: &'a [u8], offset: u64) -> Result<EncodedBlock<'a>, FormatError> {
+        let corrupt = |problem: String| Err(FormatError::corrupt("block", offset, problem));
+        if section.len() < SECTION_HEAD_BYTES {
+            return corrupt(format!("expected a section, found {} bytes", section.len()));
+        }
+        let head = SectionHead::read(section, offset)?;
+        if head.kind != SectionKind::Block || head.len() != section.len() {
+            let (tag, len) = (head.kind.tag(), head.len());
+            let found = tag.escape_ascii();
+            return corrupt(format!(
+                "expected BLCK of {} bytes, found {found} of {len}",
+                section.len()
+            ));
+        }
+        head.verify(section, offset)?;
+        Ok(EncodedBlock::of(section, offset))
+    }
+
+    /// The same of a section that has been verified.
+    fn of(section: &'a [u8], offset: u64) -> EncodedBlock<'a> {
+        let meta_len = read_u32(section, 4) as usize;
+        let body_begin = SECTION_HEAD_BYTES + meta_len + CHECKSUM_BYTES;
+        EncodedBlock {
+            meta: block_meta(section),
+            offset,
+            meta_bytes: &section[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + meta_len],
+            body: &section[body_begin..],
+            body_offset: offset + body_begin as u64,
+        }
+    }
+
     /// Directory entries with their frames and where those begin in the stream.
     pub fn groups(&self) -> impl Iterator<Item = (GroupEntry, &'a [u8], u64)> {
         let (body, body_offset) = (self.body, self.body_offset);
@@ -111,6 +147,88 @@ impl SectionHead {
     fn len(&self) -> usize {
         self.body_begin() + self.body_len
     }
+}
+
+impl SectionHead {
+    /// Bytes that every section begins with, believed within the limits of the format.
+    fn read(bytes: &[u8], offset: u64) -> Result<SectionHead, FormatError> {
+        let corrupt = |problem: String| FormatError::corrupt("section", offset, problem);
+        let tag = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        let Some(kind) = SectionKind::from_tag(tag) else {
+            let found = tag.escape_ascii();
+            return Err(corrupt(format!("expected HEAD, BLCK, INDX or END!, found {found}")));
+        };
+        let (meta_len, body_len) = (read_u32(bytes, 4) as usize, read_u64(bytes, 8));
+        let (meta_max, body_max) = match kind {
+            SectionKind::Header => (HEADER_BYTES_MAX, 0),
+            SectionKind::Index => (INDEX_BYTES_MAX, 0),
+            SectionKind::End => (8, 0),
+            SectionKind::Block => {
+                (META_BYTES + Group::ALL.len() * ENTRY_BYTES, BLOCK_BODY_BYTES_MAX)
+            }
+        };
+        if meta_len > meta_max || body_len > body_max {
+            return Err(corrupt(format!(
+                "expected at most {meta_max} + {body_max} bytes, found {meta_len} + {body_len}"
+            )));
+        }
+        Ok(SectionHead { kind, meta_len, body_len: body_len as usize })
+    }
+
+    /// Checks what its checksum covers. `bytes` begin with the section, at `offset` of the stream.
+    fn verify(&self, bytes: &[u8], offset: u64) -> Result<(), FormatError> {
+        let what = match self.kind {
+            SectionKind::Header => "header",
+            SectionKind::Block => "block",
+            SectionKind::Index => "index",
+            SectionKind::End => "end",
+        };
+        let covered = SECTION_HEAD_BYTES + self.meta_len;
+        let expected = read_u64(bytes, covered);
+        let found = xxh3_64(&bytes[..covered]);
+        if expected != found {
+            let problem = format!("expected xxh3 {expected:016x}, found {found:016x}");
+            return Err(FormatError::corrupt(what, offset, problem));
+        }
+        match self.kind {
+            SectionKind::Block => self.check_block_meta(bytes, offset),
+            SectionKind::End if self.meta_len != 8 => {
+                Err(FormatError::corrupt(what, offset, "it has no index offset"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_block_meta(&self, bytes: &[u8], offset: u64) -> Result<(), FormatError> {
+        let corrupt = |problem: &str| FormatError::corrupt("block", offset, problem);
+        if self.meta_len < META_BYTES {
+            return Err(corrupt("its counts are cut short"));
+        }
+        let meta = block_meta(bytes);
+        if self.meta_len != META_BYTES + meta.n_groups as usize * ENTRY_BYTES {
+            return Err(corrupt("its directory does not have the length it says"));
+        }
+        let n = meta.n_crossings as usize;
+        if n == 0 || n > BLOCK_CROSSINGS_MAX {
+            return Err(corrupt("its number of crossings is not within 1..=1048576"));
+        }
+        for collection in Collection::OBJECTS {
+            if meta.entries_of(collection) > n * collection.capacity() {
+                return Err(corrupt("it has more objects than its crossings can hold"));
+            }
+        }
+        let meta_bytes = &bytes[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + self.meta_len];
+        let frames: u64 = directory(meta_bytes).map(|entry| u64::from(entry.bytes)).sum();
+        if frames != self.body_len as u64 {
+            return Err(corrupt("its frames do not add up to its length"));
+        }
+        Ok(())
+    }
+}
+
+/// Counts of the block whose section begins with `bytes`.
+fn block_meta(bytes: &[u8]) -> BlockMeta {
+    bytemuck::pod_read_unaligned(&bytes[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + META_BYTES])
 }
 
 /// Turns the bytes of a stream into sections.
@@ -235,11 +353,12 @@ impl StreamDecoder {
             if let Some(missing) = self.missing(SECTION_HEAD_BYTES) {
                 return Ok(missing);
             }
-            let head = self.section_head()?;
+            let head = SectionHead::read(self.bytes(), self.offset)?;
+            self.check_place(&head)?;
             if let Some(missing) = self.missing(head.body_begin()) {
                 return Ok(missing);
             }
-            self.verify(&head)?;
+            head.verify(self.bytes(), self.offset)?;
             self.verified = Some(head);
         }
         let head = self.verified.expect("set above");
@@ -257,7 +376,7 @@ impl StreamDecoder {
         let n = self.end - self.begin - self.held;
         match self.verified {
             Some(head) if head.kind == SectionKind::Block => {
-                Pending::Block { n_crossings: self.block_meta().n_crossings }
+                Pending::Block { n_crossings: block_meta(self.bytes()).n_crossings }
             }
             _ if n == 0 => Pending::Nothing,
             _ => Pending::Bytes { n },
@@ -269,7 +388,7 @@ impl StreamDecoder {
     #[must_use]
     pub fn block_ahead(&self) -> Option<(BlockMeta, u64)> {
         let head = self.verified.filter(|head| head.kind == SectionKind::Block)?;
-        Some((self.block_meta(), self.offset + head.len() as u64))
+        Some((block_meta(self.bytes()), self.offset + head.len() as u64))
     }
 
     /// The block that the last step came to.
@@ -284,19 +403,16 @@ impl StreamDecoder {
     /// The block that the last step came to, if it was one.
     #[must_use]
     pub fn held_block(&self) -> Option<EncodedBlock<'_>> {
-        let section = &self.bytes()[..self.held];
-        if !section.starts_with(&SectionKind::Block.tag()) {
-            return None;
-        }
-        let meta_len = read_u32(section, 4) as usize;
-        let body_begin = SECTION_HEAD_BYTES + meta_len + CHECKSUM_BYTES;
-        Some(EncodedBlock {
-            meta: self.block_meta(),
-            offset: self.offset,
-            meta_bytes: &section[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + meta_len],
-            body: &section[body_begin..],
-            body_offset: self.offset + body_begin as u64,
-        })
+        let section = self.held_section();
+        section
+            .starts_with(&SectionKind::Block.tag())
+            .then(|| EncodedBlock::of(section, self.offset))
+    }
+
+    /// The section that the last step came to, as it stands in the stream.
+    #[must_use]
+    pub fn held_section(&self) -> &[u8] {
+        &self.bytes()[..self.held]
     }
 
     fn missing(&self, needed: usize) -> Option<Step> {
@@ -329,87 +445,14 @@ impl StreamDecoder {
         Ok(())
     }
 
-    fn section_head(&self) -> Result<SectionHead, FormatError> {
-        let bytes = self.bytes();
-        let corrupt = |problem: String| FormatError::corrupt("section", self.offset, problem);
-        let tag = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        let Some(kind) = SectionKind::from_tag(tag) else {
-            let found = tag.escape_ascii();
-            return Err(corrupt(format!("expected HEAD, BLCK, INDX or END!, found {found}")));
-        };
-        let (meta_len, body_len) = (read_u32(bytes, 4) as usize, read_u64(bytes, 8));
-        let (meta_max, body_max) = match kind {
-            SectionKind::Header => (HEADER_BYTES_MAX, 0),
-            SectionKind::Index => (INDEX_BYTES_MAX, 0),
-            SectionKind::End => (8, 0),
-            SectionKind::Block => {
-                (META_BYTES + Group::ALL.len() * ENTRY_BYTES, BLOCK_BODY_BYTES_MAX)
-            }
-        };
-        if meta_len > meta_max || body_len > body_max {
-            return Err(corrupt(format!(
-                "expected at most {meta_max} + {body_max} bytes, found {meta_len} + {body_len}"
-            )));
+    /// The header comes first, and once.
+    fn check_place(&self, head: &SectionHead) -> Result<(), FormatError> {
+        if (head.kind == SectionKind::Header) != self.header_seen {
+            return Ok(());
         }
-        if (kind == SectionKind::Header) == self.header_seen {
-            let found = tag.escape_ascii();
-            return Err(corrupt(format!("expected HEAD once and first, found {found}")));
-        }
-        Ok(SectionHead { kind, meta_len, body_len: body_len as usize })
-    }
-
-    fn verify(&self, head: &SectionHead) -> Result<(), FormatError> {
-        let what = match head.kind {
-            SectionKind::Header => "header",
-            SectionKind::Block => "block",
-            SectionKind::Index => "index",
-            SectionKind::End => "end",
-        };
-        let covered = SECTION_HEAD_BYTES + head.meta_len;
-        let expected = read_u64(self.bytes(), covered);
-        let found = xxh3_64(&self.bytes()[..covered]);
-        if expected != found {
-            let problem = format!("expected xxh3 {expected:016x}, found {found:016x}");
-            return Err(FormatError::corrupt(what, self.offset, problem));
-        }
-        match head.kind {
-            SectionKind::Block => self.check_block_meta(head),
-            SectionKind::End if head.meta_len != 8 => {
-                Err(FormatError::corrupt(what, self.offset, "it has no index offset"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn block_meta(&self) -> BlockMeta {
-        let at = SECTION_HEAD_BYTES;
-        bytemuck::pod_read_unaligned(&self.bytes()[at..at + META_BYTES])
-    }
-
-    fn check_block_meta(&self, head: &SectionHead) -> Result<(), FormatError> {
-        let corrupt = |problem: &str| FormatError::corrupt("block", self.offset, problem);
-        if head.meta_len < META_BYTES {
-            return Err(corrupt("its counts are cut short"));
-        }
-        let meta = self.block_meta();
-        if head.meta_len != META_BYTES + meta.n_groups as usize * ENTRY_BYTES {
-            return Err(corrupt("its directory does not have the length it says"));
-        }
-        let n = meta.n_crossings as usize;
-        if n == 0 || n > BLOCK_CROSSINGS_MAX {
-            return Err(corrupt("its number of crossings is not within 1..=1048576"));
-        }
-        for collection in Collection::OBJECTS {
-            if meta.entries_of(collection) > n * collection.capacity() {
-                return Err(corrupt("it has more objects than its crossings can hold"));
-            }
-        }
-        let meta_bytes = &self.bytes()[SECTION_HEAD_BYTES..SECTION_HEAD_BYTES + head.meta_len];
-        let frames: u64 = directory(meta_bytes).map(|entry| u64::from(entry.bytes)).sum();
-        if frames != head.body_len as u64 {
-            return Err(corrupt("its frames do not add up to its length"));
-        }
-        Ok(())
+        let found = head.kind.tag();
+        let problem = format!("expected HEAD once and first, found {}", found.escape_ascii());
+        Err(FormatError::corrupt("section", self.offset, problem))
     }
 
     fn finish_section(&mut self, head: &SectionHead) -> Result<Step, FormatError> {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::{Delivery, Source, SourceError, SourceFacts};
+use super::{Delivery, EncodedSource, Section, Source, SourceError, SourceFacts};
 use crate::event::{Block, ColumnSet};
 use crate::format::decoder::index_offset;
 use crate::format::{
@@ -126,7 +126,10 @@ impl FileSource {
     }
 
     /// Goes to block `number` of the index, or to the end if there are not so many.
-    fn seek_block(&mut self, number: usize) -> Result<(), SourceError> {
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn seek_block(&mut self, number: usize) -> Result<(), SourceError> {
         let entry = self.info.index.as_ref().and_then(|index| index.blocks.get(number));
         self.ended = entry.is_none() && number > 0;
         let offset = entry.map_or(self.first_block_offset, |entry| entry.offset);
@@ -152,6 +155,40 @@ impl FileSource {
                     }
                 }
                 other => return Ok(Some(other)),
+            }
+        }
+    }
+
+    /// Goes on to the next block, which the decoder then holds as it is encoded.
+    fn next_held(&mut self) -> Result<Delivery, SourceError> {
+        // The index has been read: reading it again would allocate, at the end of every repeat.
+        self.ended |= self.info.index_offset == Some(self.decoder.next_offset());
+        if self.ended {
+            return Ok(Delivery::End);
+        }
+        match self.step()? {
+            Some(Ok(Step::Block)) => {
+                self.next += 1;
+                Ok(Delivery::Block)
+            }
+            Some(Ok(_)) => {
+                self.ended = true;
+                Ok(Delivery::End)
+            }
+            Some(Err(problem)) => self.skip_damage(problem),
+            None if self.info.index.is_some() => {
+                let problem = "it runs past the end of the file";
+                let at = self.decoder.next_offset();
+                self.skip_damage(FormatError::corrupt("block", at, problem))
+            }
+            None => {
+                self.ended = true;
+                let offset = self.decoder.arrived();
+                Ok(match self.decoder.pending() {
+                    Pending::Nothing => Delivery::End,
+                    Pending::Block { n_crossings } => Delivery::Truncated { n_crossings, offset },
+                    Pending::Bytes { .. } => Delivery::Truncated { n_crossings: 0, offset },
+                })
             }
         }
     }
@@ -205,43 +242,15 @@ impl Source for FileSource {
         wanted: ColumnSet,
         block: &mut Block,
     ) -> Result<Delivery, SourceError> {
-        // The index has been read: reading it again would allocate, at the end of every repeat.
-        self.ended |= self.info.index_offset == Some(self.decoder.next_offset());
-        if self.ended {
-            return Ok(Delivery::End);
+        let delivery = self.next_held()?;
+        if delivery != Delivery::Block {
+            return Ok(delivery);
         }
-        match self.step()? {
-            Some(Ok(Step::Block)) => {
-                self.next += 1;
-                let encoded = self.decoder.block();
-                let decoded = self.blocks.decode(&encoded, self.info.columns, wanted, block);
-                Ok(match decoded {
-                    Ok(()) => Delivery::Block,
-                    Err(problem) => {
-                        Delivery::Corrupt { n_crossings: encoded.meta.n_crossings, problem }
-                    }
-                })
-            }
-            Some(Ok(_)) => {
-                self.ended = true;
-                Ok(Delivery::End)
-            }
-            Some(Err(problem)) => self.skip_damage(problem),
-            None if self.info.index.is_some() => {
-                let problem = "it runs past the end of the file";
-                let at = self.decoder.next_offset();
-                self.skip_damage(FormatError::corrupt("block", at, problem))
-            }
-            None => {
-                self.ended = true;
-                let offset = self.decoder.arrived();
-                Ok(match self.decoder.pending() {
-                    Pending::Nothing => Delivery::End,
-                    Pending::Block { n_crossings } => Delivery::Truncated { n_crossings, offset },
-                    Pending::Bytes { .. } => Delivery::Truncated { n_crossings: 0, offset },
-                })
-            }
-        }
+        let encoded = self.decoder.block();
+        Ok(match self.blocks.decode(&encoded, self.info.columns, wanted, block) {
+            Ok(()) => Delivery::Block,
+            Err(problem) => Delivery::Corrupt { n_crossings: encoded.meta.n_crossings, problem },
+        })
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {
@@ -280,6 +289,19 @@ impl Source for FileSource {
         self.next += 1;
         self.jump(end)?;
         Ok(Some(meta))
+    }
+}
+
+impl EncodedSource for FileSource {
+    fn next_section(&mut self, section: &mut Section) -> Result<Delivery, SourceError> {
+        let delivery = self.next_held()?;
+        if delivery == Delivery::Block {
+            section.offset = self.decoder.block().offset;
+            section.orbit_shift = 0;
+            section.bytes.clear();
+            section.bytes.extend_from_slice(self.decoder.held_section());
+        }
+        Ok(delivery)
     }
 }
 

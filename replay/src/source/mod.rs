@@ -6,8 +6,8 @@ pub use file::{FileSource, StreamInfo};
 
 use std::path::PathBuf;
 
-use crate::event::{Block, ColumnSet};
-use crate::format::{BlockMeta, FormatError, StreamHeader};
+use crate::event::{Block, Column, ColumnSet};
+use crate::format::{BlockDecoder, BlockMeta, EncodedBlock, FormatError, StreamHeader};
 
 /// Why a source cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -163,4 +163,52 @@ pub trait Source: Send {
     fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
         Ok(None)
     }
+}
+
+/// A block on its way to a decoder: its section as it stands in a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Section {
+    /// The whole section.
+    pub bytes: Vec<u8>,
+    /// Where it stands in its stream.
+    pub offset: u64,
+    /// What has to be added to its orbits, because the sender's stream has begun again.
+    pub orbit_shift: u32,
+}
+
+impl Section {
+    /// Decodes the columns `wanted` of a stream with columns `schema`.
+    ///
+    /// **Real-time**: as [`BlockDecoder::decode`].
+    ///
+    /// # Errors
+    /// Bytes that are not one whole block, or one that is damaged or whose orbits run beyond 32 bits.
+    pub fn decode(
+        &self,
+        decoder: &mut BlockDecoder,
+        schema: ColumnSet,
+        wanted: ColumnSet,
+        block: &mut Block,
+    ) -> Result<(), FormatError> {
+        let encoded = EncodedBlock::parse(&self.bytes, self.offset)?;
+        if encoded.meta.last_orbit.checked_add(self.orbit_shift).is_none() {
+            let problem = "its orbits run beyond 32 bits";
+            return Err(FormatError::corrupt("block", self.offset, problem));
+        }
+        decoder.decode(&encoded, schema, wanted, block)?;
+        if self.orbit_shift > 0 {
+            let orbits = block.get_mut::<u32>(Column::Orbit);
+            orbits.iter_mut().for_each(|orbit| *orbit += self.orbit_shift);
+        }
+        Ok(())
+    }
+}
+
+/// A source whose blocks can be had as they are encoded, to be decoded elsewhere.
+pub trait EncodedSource: Source {
+    /// As [`Source::next_block`], but hands the block over as it is.
+    ///
+    /// # Errors
+    /// As [`Source::next_block`].
+    fn next_section(&mut self, section: &mut Section) -> Result<Delivery, SourceError>;
 }
