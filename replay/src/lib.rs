@@ -1,9 +1,10 @@
 //! Where events come from.
 //!
 //! Level-1 trigger events in hardware integers ([`event`]), the machine that they happen in
-//! ([`lhc`]), what the integers mean ([`units`]), the field's own files ([`import`]), the stream
-//! files that hold events ([`mod@format`]), how they travel ([`framing`]) and what reads them
-//! ([`source`]), when events happen ([`pacing`]) and what signal is put among them ([`inject`]).
+//! ([`lhc`]), what the integers mean ([`units`]), the binary formats of Level-1 scouting
+//! ([`raw`]), the field's own files ([`import`]), the stream files that hold events
+//! ([`mod@format`]), how they travel ([`framing`]) and what reads them ([`source`]), when events
+//! happen ([`pacing`]) and what signal is put among them ([`inject`]).
 
 pub mod event;
 pub mod format;
@@ -12,5 +13,6 @@ pub mod import;
 pub mod inject;
 pub mod lhc;
 pub mod pacing;
+pub mod raw;
 pub mod source;
 pub mod units;
