@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig};
+use scout40::network::NetworkOptions;
 use scout40::pipeline::execute;
 use scout40::sink::RunSummary;
 use scout40_benches::{SMOKE_ORBITS, fixture, is_smoke, report};
@@ -93,6 +94,7 @@ impl Scenario {
             cores: None,
             workers: None,
             readers: 1,
+            network: NetworkOptions::default(),
             interval: Duration::from_secs(1),
             keep: Keep::Needed,
         })

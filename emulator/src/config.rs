@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +17,7 @@ use scout40_replay::source::{Delivery, FileSource, Source, SourceFacts};
 use crate::affinity::allowed_cores;
 use crate::batch::BATCH_MAX;
 use crate::calibrate::{Calibration, calibrate};
+use crate::network::{Counters, NetworkOptions};
 use crate::reader::{ReaderOptions, end_of_orbits};
 use crate::source::{OpenSource, SourceSpec, open_source};
 use crate::trigger::{Menu, Threshold};
@@ -155,6 +157,8 @@ pub struct RunConfig {
     pub workers: Option<usize>,
     /// Threads that decode; 1: the reader does it itself.
     pub readers: usize,
+    /// How patient a source from the network is.
+    pub network: NetworkOptions,
     /// Length of a reporting interval.
     pub interval: Duration,
     /// Which columns accepted events keep.
@@ -272,6 +276,8 @@ pub struct RunPlan {
     pub header: StreamHeader,
     /// What else is known of the stream beforehand.
     pub facts: SourceFacts,
+    /// What is counted while the stream is received, if it comes over the network.
+    pub network: Option<Arc<Counters>>,
     /// The model.
     pub model: Option<LoadedModel>,
     /// The lines.
@@ -338,7 +344,7 @@ impl PreparedRun {
         }
         let model = config.model.as_deref();
         let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
-        let OpenSource { source, facts } =
+        let OpenSource { source, facts, network } =
             open_source(&config, &placement.decoders, &mut warnings)?;
         check_end(&config, &facts)?;
         let scheme = config.scheme.load()?;
@@ -364,6 +370,7 @@ impl PreparedRun {
             plan: RunPlan {
                 header: source.header().clone(),
                 facts,
+                network,
                 wanted: needed.wanted,
                 config,
                 model,

@@ -4,11 +4,14 @@
 //! orbit) is refused here, before a thread starts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use scout40_replay::framing::CONNECTIONS_MAX;
 use scout40_replay::source::{EncodedSource, FileSource, Source, SourceFacts};
 
 use crate::config::{RunConfig, SchemeChoice, UsageError};
+use crate::network::{Counters, TcpSource};
 use crate::reader::Decoders;
 
 /// A source as people write it.
@@ -16,6 +19,8 @@ use crate::reader::Decoders;
 pub enum SourceSpec {
     /// A stream file.
     File(PathBuf),
+    /// `HOST:PORT` of each connection that the stream comes over.
+    Tcp(Vec<String>),
 }
 
 impl std::str::FromStr for SourceSpec {
@@ -24,9 +29,30 @@ impl std::str::FromStr for SourceSpec {
     fn from_str(text: &str) -> Result<SourceSpec, String> {
         match text.split_once("://") {
             None => Ok(SourceSpec::File(text.into())),
-            Some((scheme, _)) => Err(format!("expected a file, found a source `{scheme}://`")),
+            Some(("tcp", addresses)) => tcp_addresses(addresses).map(SourceSpec::Tcp),
+            Some((scheme, _)) => {
+                Err(format!("expected a file or `tcp://HOST:PORT`, found `{scheme}://`"))
+            }
         }
     }
+}
+
+/// `HOST:PORT[,HOST:PORT…]`.
+fn tcp_addresses(text: &str) -> Result<Vec<String>, String> {
+    let addresses: Vec<String> = text.trim_end_matches('/').split(',').map(String::from).collect();
+    for address in &addresses {
+        let port = address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        if !matches!(port, Some((host, Ok(port))) if !host.is_empty() && port > 0) {
+            return Err(format!("expected `tcp://HOST:PORT[,HOST:PORT...]`, found `{address}`"));
+        }
+    }
+    if addresses.len() > CONNECTIONS_MAX as usize {
+        return Err(format!(
+            "expected at most {CONNECTIONS_MAX} connections, found {}",
+            addresses.len()
+        ));
+    }
+    Ok(addresses)
 }
 
 impl From<PathBuf> for SourceSpec {
@@ -45,6 +71,7 @@ impl std::fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             SourceSpec::File(path) => path.display().fmt(f),
+            SourceSpec::Tcp(addresses) => write!(f, "tcp://{}", addresses.join(",")),
         }
     }
 }
@@ -55,6 +82,8 @@ pub struct OpenSource {
     pub source: Box<dyn Source>,
     /// What is known of it beforehand.
     pub facts: SourceFacts,
+    /// What is counted while it is received, if it comes over the network.
+    pub network: Option<Arc<Counters>>,
 }
 
 /// Opens the source of a run and goes to where it begins. Threads on the cores `decoders` decode.
@@ -66,14 +95,20 @@ pub fn open_source(
     decoders: &[usize],
     warnings: &mut Vec<String>,
 ) -> Result<OpenSource> {
+    let mut network = None;
     let source: Box<dyn Source> = match &config.source {
         SourceSpec::File(path) => {
             decoded_by(Box::new(open_file(path, config.from_orbit, warnings)?), decoders)?
         }
+        SourceSpec::Tcp(addresses) => {
+            let counters = network.insert(Arc::new(Counters::default()));
+            let source = TcpSource::open(addresses, config.network, Arc::clone(counters))?;
+            decoded_by(Box::new(source), decoders)?
+        }
     };
     let facts = source.facts();
     check_facts(config, &facts)?;
-    Ok(OpenSource { source, facts })
+    Ok(OpenSource { source, facts, network })
 }
 
 /// The source itself, or threads on these cores that decode what it delivers.
@@ -149,7 +184,14 @@ mod tests {
     #[test]
     fn a_source_is_a_file_unless_it_names_a_scheme() {
         assert_eq!("a/b.s40".parse(), Ok(SourceSpec::File("a/b.s40".into())));
-        assert!("ftp://host".parse::<SourceSpec>().is_err());
+        let tcp: SourceSpec = "tcp://a:1,[::1]:65535/".parse().unwrap();
+        assert_eq!(tcp, SourceSpec::Tcp(vec!["a:1".into(), "[::1]:65535".into()]));
+        assert_eq!(tcp.to_string(), "tcp://a:1,[::1]:65535");
+        let many = format!("tcp://{}a:1", "a:1,".repeat(256));
+        for bad in ["ftp://host", "tcp://", "tcp://a", "tcp://a:b", "tcp://:1", "tcp://a:0", &many]
+        {
+            assert!(bad.parse::<SourceSpec>().is_err(), "{bad}");
+        }
         assert_eq!(SourceSpec::from(Path::new("x.s40")).to_string(), "x.s40");
     }
 }

@@ -17,6 +17,7 @@ use scout40::collector::{Collector, CollectorParts, IntervalLength};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::counters::Counts;
 use scout40::latency::LatencyRecorder;
+use scout40::network::NetworkOptions;
 use scout40::reader::{BlockPool, Filled, Reader};
 use scout40::ring::{ring, send};
 use scout40::sink::LatencyLog;
@@ -54,6 +55,7 @@ fn config(scheme: &str) -> RunConfig {
         cores: None,
         workers: None,
         readers: 1,
+        network: NetworkOptions::default(),
         interval: Duration::from_secs(1),
         keep: Keep::Needed,
     }

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::counters::Counts;
+use scout40::network::NetworkOptions;
 use scout40::pipeline::execute;
 use scout40::trigger::Threshold;
 use scout40_replay::pacing::Rate;
@@ -144,6 +145,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
         cores: None,
         workers: None,
         readers: 1,
+        network: NetworkOptions::default(),
         interval: Duration::from_secs(1),
         keep: Keep::Needed,
     }

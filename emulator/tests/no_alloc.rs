@@ -29,6 +29,7 @@ use scout40::batch::Batch;
 use scout40::collector::{Collector, CollectorParts, IntervalLength};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
 use scout40::latency::LatencyRecorder;
+use scout40::network::NetworkOptions;
 use scout40::pipeline::execute;
 use scout40::reader::{BlockPool, Filled, Reader};
 use scout40::sink::{LatencyLog, ScoreHistogram};
@@ -126,6 +127,7 @@ fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> Ru
         cores: None,
         workers: Some(1),
         readers: 1,
+        network: NetworkOptions::default(),
         interval: Duration::from_secs(3600),
         keep: Keep::All,
     }

@@ -13,6 +13,7 @@ mod parse;
 mod run;
 #[cfg(feature = "parquet")]
 mod score;
+mod serve;
 mod study;
 #[cfg(feature = "train")]
 mod train;
@@ -47,6 +48,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Jitter(jitter::JitterArgs),
+    Serve(serve::ServeArgs),
     Study(study::StudyArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
@@ -76,6 +78,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Jitter(args) => jitter::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Study(args) => study::run(args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),

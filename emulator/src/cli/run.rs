@@ -16,6 +16,7 @@ use super::engine::EngineArgs;
 use super::output::print;
 use super::parse;
 use crate::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
+use crate::network::NetworkOptions;
 use crate::pipeline::{Progress, execute};
 use crate::sink::{RunFolder, render};
 use crate::source::SourceSpec;
@@ -33,12 +34,15 @@ Examples:
   # 40 MHz in every slot
   scout40 run zb.s40 --model forest.model --threshold 0.55 --filling-scheme all --repeat --duration 1min
   # lossless and repeatable: the same accepted.s40 on every machine
-  scout40 run zb.s40 --model forest.model --menu menu.toml --rate max")]
+  scout40 run zb.s40 --model forest.model --menu menu.toml --rate max
+  # from the network: `scout40 serve zb.s40 --listen 127.0.0.1:4040 --repeat` sends
+  scout40 run --source tcp://127.0.0.1:4040 --model forest.model --threshold 0.55 --duration 10s")]
 pub struct RunArgs {
     /// The stream to replay
     #[arg(required_unless_present = "source", conflicts_with = "source")]
     stream: Option<PathBuf>,
-    /// Where events come from instead
+    /// Where events come from instead: a file, or `tcp://HOST:PORT[,HOST:PORT...]`, the connections of
+    /// one `scout40 serve`, which share its blocks
     #[arg(long, value_name = "SOURCE")]
     source: Option<SourceSpec>,
     /// The model that scores
@@ -110,6 +114,14 @@ pub struct RunArgs {
     /// reader. Changes no result
     #[arg(long, default_value_t = 1, value_name = "N")]
     readers: usize,
+    /// A sender that sends nothing for so long is taken for dead, and one that cannot be reached for so
+    /// long is given up
+    #[arg(long, default_value = "10s", value_parser = parse::duration, value_name = "TIME")]
+    network_timeout: Duration,
+    /// Most MiB received from the network that wait for the reader
+    #[arg(long, default_value_t = 64, value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    network_buffer: u32,
     /// Length of a reporting interval
     #[arg(long, default_value = "1s", value_parser = parse::duration, value_name = "TIME")]
     interval: Duration,
@@ -165,6 +177,10 @@ impl From<RunArgs> for RunConfig {
             cores: args.cores,
             workers: args.workers,
             readers: args.readers,
+            network: NetworkOptions {
+                timeout: args.network_timeout,
+                buffer_bytes: (args.network_buffer as usize) << 20,
+            },
             interval: args.interval,
             keep: match args.keep {
                 KeepArg::Needed => Keep::Needed,

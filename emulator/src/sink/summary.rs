@@ -18,6 +18,7 @@ use crate::calibrate::Calibration;
 use crate::collector::Collector;
 use crate::config::{Keep, RunConfig, RunPlan};
 use crate::counters::{Counts, Trouble};
+use crate::network::NetworkSummary;
 use crate::trigger::Rule;
 
 /// Quantiles of a latency in ns.
@@ -154,6 +155,8 @@ pub struct RunSummary {
     pub counts: Counts,
     /// Trouble that is not a loss.
     pub trouble: Trouble,
+    /// What came over the network; null if nothing should.
+    pub network: Option<NetworkSummary>,
     /// No batch was dropped, and none was late because the reader or the source was.
     pub at_line_rate: bool,
     /// Crossings scored per µs of the run.
@@ -236,6 +239,7 @@ impl RunSummary {
         let latencies = collector.latency.whole();
         RunSummary {
             version: env!("CARGO_PKG_VERSION"),
+            network: plan.network.as_ref().map(|counters| counters.summary()),
             at_line_rate: counts.dropped == 0
                 && trouble.starved_batches == 0
                 && trouble.source_gaps == 0,

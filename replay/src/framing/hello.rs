@@ -164,8 +164,9 @@ impl ServerHello {
         match Verdict::ALL.get(verdict) {
             Some(Verdict::Accepted) if len <= HELLO_HEADER_BYTES_MAX => Ok(len),
             Some(Verdict::Accepted) => {
-                let problem =
-                    format!("expected a header of at most {HELLO_HEADER_BYTES_MAX} bytes, found {len}");
+                let problem = format!(
+                    "expected a header of at most {HELLO_HEADER_BYTES_MAX} bytes, found {len}"
+                );
                 Err(FramingError::corrupt("hello of the server", problem))
             }
             Some(&refusal) => Err(FramingError::Refused(refusal)),

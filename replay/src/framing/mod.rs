@@ -40,7 +40,9 @@ pub enum FramingError {
         found: String,
     },
     /// Another version of the protocol.
-    #[error("expected protocol version {NET_VERSION}, found {found}\nhint: use the same scout40 on both sides")]
+    #[error(
+        "expected protocol version {NET_VERSION}, found {found}\nhint: use the same scout40 on both sides"
+    )]
     Version {
         /// Version of the peer.
         found: u16,

@@ -1,0 +1,39 @@
+//! Blocks over TCP: `scout40 serve` sends them, `scout40 run --source tcp://…` receives them.
+//!
+//! ```text
+//! serve   file ─► cache of blocks ─► a task for each connection, paced ─► socket
+//! run     socket ─► a task for each connection ─► merged by number ─► bounded buffer ─► reader
+//! ```
+//!
+//! Each side has one thread of its own for all of its connections. The data plane of a run never waits
+//! for a socket: the reader takes what has come, and if nothing has, says so. `docs/network.md`
+//! describes the bytes, the counters and what is done about a peer that is slow, dead or lies.
+
+mod client;
+mod counters;
+mod merge;
+mod serve;
+mod source;
+mod store;
+
+use std::time::Duration;
+
+pub use counters::{Counter, Counters, NetworkSummary};
+pub use serve::{ConnectionReport, Overflow, ServeOptions, Server, ServerStop};
+pub use source::TcpSource;
+
+/// How patient a receiver is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// A peer that sends nothing for so long is dead, and one that cannot be reached for so long is
+    /// given up.
+    pub timeout: Duration,
+    /// Most bytes that wait for the reader, over all connections.
+    pub buffer_bytes: usize,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> NetworkOptions {
+        NetworkOptions { timeout: Duration::from_secs(10), buffer_bytes: 64 << 20 }
+    }
+}
