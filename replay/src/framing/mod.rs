@@ -12,6 +12,7 @@
 
 mod frame;
 mod hello;
+pub mod native;
 
 pub use frame::{FRAME_HEAD_BYTES, FrameDecoder, FrameHead, FrameKind, FrameStep};
 pub use hello::{
