@@ -11,7 +11,7 @@ use scout40_replay::framing::CONNECTIONS_MAX;
 use scout40_replay::source::{EncodedSource, FileSource, Source, SourceFacts};
 
 use crate::config::{RunConfig, SchemeChoice, UsageError};
-use crate::network::{Counters, TcpSource};
+use crate::network::{Counters, DthSource, Framing, NetworkOptions, TcpSource};
 use crate::reader::Decoders;
 
 /// A source as people write it.
@@ -102,13 +102,29 @@ pub fn open_source(
         }
         SourceSpec::Tcp(addresses) => {
             let counters = network.insert(Arc::new(Counters::default()));
-            let source = TcpSource::open(addresses, config.network, Arc::clone(counters))?;
-            decoded_by(Box::new(source), decoders)?
+            open_network(addresses, config.network, decoders, Arc::clone(counters), warnings)?
         }
     };
     let facts = source.facts();
     check_facts(config, &facts)?;
     Ok(OpenSource { source, facts, network })
+}
+
+fn open_network(
+    addresses: &[String],
+    options: NetworkOptions,
+    decoders: &[usize],
+    counters: Arc<Counters>,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn Source>> {
+    if options.framing == Framing::S40 {
+        let source = TcpSource::open(addresses, options, counters)?;
+        return decoded_by(Box::new(source), decoders);
+    }
+    if !decoders.is_empty() {
+        warnings.push("`--readers`: orbits are decoded by the thread that receives them".into());
+    }
+    Ok(Box::new(DthSource::open(addresses, options, counters)?))
 }
 
 /// The source itself, or threads on these cores that decode what it delivers.

@@ -11,8 +11,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use network_parts::*;
-use scout40::network::{NetworkSummary, Overflow};
+use scout40::network::{Framing, NetworkSummary, Overflow};
 use scout40::sink::RunSummary;
+use scout40::source::SourceSpec;
 use scout40_replay::framing::{
     ClientHello, FrameHead, FrameKind, PAYLOAD_BYTES_MAX, SERVER_HELLO_BYTES, ServerHello,
 };
@@ -132,10 +133,13 @@ fn a_connection_that_is_cut_anywhere_is_made_again_and_loses_nothing() {
         let cuts = [0, 1, 40, hello - 1, hello, hello + 1, hello + 31, hello + 32, hello + 33];
         let later = [hello + 32 + block / 2, hello + 32 + block, hello + 2 * (32 + block) - 5];
         for cut in cuts.into_iter().chain(later) {
-            let line = Line::start(server.address(), move |connection| match connection {
-                0 => vec![Fault::Cut { at: cut }],
-                _ => Vec::new(),
-            });
+            let line = Line::start(
+                server.address(),
+                Box::new(move |connection| match connection {
+                    0 => vec![Fault::Cut { at: cut }],
+                    _ => Vec::new(),
+                }),
+            );
             let (summary, accepted) = run(line.source());
             assert_eq!(summary.counts, of_file.counts, "cut after {cut} bytes");
             assert_eq!(accepted, expected, "cut after {cut} bytes");
@@ -153,10 +157,13 @@ fn one_connection_of_two_that_dies_costs_its_share_and_no_more() {
         let server = Serving::start(serve_options(1));
         let hello = server_hello().to_bytes().len();
         // The first connection is whole; the second has no frame, and cannot be made again.
-        let line = Line::start(server.address(), move |connection| match connection {
-            0 => vec![Fault::Cut { at: hello }],
-            _ => vec![Fault::Cut { at: 0 }],
-        });
+        let line = Line::start(
+            server.address(),
+            Box::new(move |connection| match connection {
+                0 => vec![Fault::Cut { at: hello }],
+                _ => vec![Fault::Cut { at: 0 }],
+            }),
+        );
         let source = tcp(&[server.address(), line.address()]);
         let (summary, _) = run(source);
         check_account(&summary);
@@ -177,10 +184,13 @@ fn a_sender_that_dies_within_a_block_leaves_a_truncated_one() {
         let server = Serving::start(serve_options(1));
         let sections = sections();
         let cut = server_hello().to_bytes().len() + 32 + sections[0].len() + 32 + 10;
-        let line = Line::start(server.address(), move |connection| match connection {
-            0 => vec![Fault::Cut { at: cut }],
-            _ => vec![Fault::Cut { at: 0 }],
-        });
+        let line = Line::start(
+            server.address(),
+            Box::new(move |connection| match connection {
+                0 => vec![Fault::Cut { at: cut }],
+                _ => vec![Fault::Cut { at: 0 }],
+            }),
+        );
         let (summary, _) = run(line.source());
         check_account(&summary);
         let sizes = block_sizes();
@@ -412,11 +422,97 @@ fn a_client_that_takes_nothing_or_talks_nonsense_costs_the_server_nothing() {
     });
 }
 
+fn boards(n: usize) -> ServeOptions {
+    ServeOptions { framing: Framing::Dth256, ..serve_options(n) }
+}
+
+fn run_boards(source: SourceSpec) -> (RunSummary, Vec<u8>) {
+    run_with(source, |config| config.network.framing = Framing::Dth256)
+}
+
+#[test]
+fn orbits_from_boards_give_the_events_of_the_file_over_any_number_of_connections() {
+    watched(|| {
+        let (of_file, expected) = run(file());
+        for n in [1, 2, 3] {
+            let server = Serving::start(boards(n));
+            let (summary, accepted) = run_boards(server.source());
+            assert_eq!(summary.counts, of_file.counts, "{n} connections");
+            assert_eq!(events(&accepted), events(&expected), "{n} connections");
+            let counted = network(&summary);
+            assert_eq!((counted.missing_orbits, counted.late_orbits), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn a_board_that_is_cut_within_an_orbit_is_connected_again_and_nothing_is_used_twice() {
+    watched(|| {
+        let (of_file, expected) = run(file());
+        let server = Serving::start(boards(1));
+        for cut in [1, 31, 32, 500, 5000, 9001] {
+            let line = Line::to_board(
+                server.address(),
+                Box::new(move |connection| match connection {
+                    0 => vec![Fault::Cut { at: cut }],
+                    _ => Vec::new(),
+                }),
+            );
+            let (summary, accepted) = run_boards(line.source());
+            assert_eq!(summary.counts, of_file.counts, "cut after {cut} bytes");
+            assert_eq!(events(&accepted), events(&expected), "cut after {cut} bytes");
+            assert_eq!(network(&summary).reconnects, 1);
+        }
+    });
+}
+
+#[test]
+fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
+    watched(|| {
+        let server = Serving::start(boards(2));
+        let lines = [0, 1].map(|k| {
+            let at = if k == 0 { usize::MAX } else { 3000 };
+            Line::to_board(
+                server.addresses()[k],
+                Box::new(move |connection| match connection {
+                    0 => vec![Fault::Cut { at }],
+                    _ => vec![Fault::Cut { at: 0 }],
+                }),
+            )
+        });
+        let (summary, _) = run_boards(tcp(&lines.each_ref().map(Line::address)));
+        assert!(summary.counts.is_conserved());
+        assert!(summary.counts.read > CROSSINGS / 2 && summary.counts.read < CROSSINGS);
+        let counted = network(&summary);
+        assert_eq!(counted.connections_given_up, 1);
+        assert!(counted.missing_orbits > 0);
+        for nonsense in [&[][..], &[0x47, 0x5a, 0, 0, 0, 0x80, 0xff, 0], &[b'x'; 5000]] {
+            let sender = Scripted::without_hello(nonsense.to_vec());
+            let (summary, _) = run_boards(sender.source());
+            assert_eq!(summary.counts.read, 0);
+            assert_eq!(network(&summary).connections_given_up, 1);
+        }
+    });
+}
+
+#[test]
+fn whatever_the_line_of_a_board_does_the_law_holds() {
+    watched(|| {
+        let server = Serving::start(boards(1));
+        let run = |line: &Line| try_run(line.source(), |c| c.network.framing = Framing::Dth256).0;
+        check_random_faults(&server, Line::to_board, run, |summary| {
+            assert!(summary.counts.is_conserved(), "{:?}", summary.counts);
+            assert!(summary.counts.scored <= CROSSINGS);
+        });
+    });
+}
+
 #[test]
 fn whatever_the_line_does_every_crossing_is_accounted_for() {
     watched(|| {
         let server = Serving::start(serve_options(1));
-        check_random_faults(&server, |summary| {
+        let run = |line: &Line| try_run(line.source(), |_| {}).0;
+        check_random_faults(&server, Line::start, run, |summary| {
             check_account(summary);
             let counted = network(summary);
             assert_eq!(counted.buffered_bytes, 0, "{counted:?}");

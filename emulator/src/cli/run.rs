@@ -16,7 +16,7 @@ use super::engine::EngineArgs;
 use super::output::print;
 use super::parse;
 use crate::config::{Keep, PreparedRun, RunConfig, SchemeChoice};
-use crate::network::NetworkOptions;
+use crate::network::{Framing, NetworkOptions};
 use crate::pipeline::{Progress, execute};
 use crate::sink::{RunFolder, render};
 use crate::source::SourceSpec;
@@ -114,6 +114,9 @@ pub struct RunArgs {
     /// reader. Changes no result
     #[arg(long, default_value_t = 1, value_name = "N")]
     readers: usize,
+    /// What comes over the network
+    #[arg(long, default_value = "s40")]
+    framing: Framing,
     /// A sender that sends nothing for so long is taken for dead, and one that cannot be reached for so
     /// long is given up
     #[arg(long, default_value = "10s", value_parser = parse::duration, value_name = "TIME")]
@@ -178,6 +181,7 @@ impl From<RunArgs> for RunConfig {
             workers: args.workers,
             readers: args.readers,
             network: NetworkOptions {
+                framing: args.framing,
                 timeout: args.network_timeout,
                 buffer_bytes: (args.network_buffer as usize) << 20,
             },

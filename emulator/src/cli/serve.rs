@@ -13,7 +13,7 @@ use scout40_replay::source::FileSource;
 use super::output::print;
 use super::parse;
 use crate::config::UsageError;
-use crate::network::{ConnectionReport, Overflow, ServeOptions, Server, ServerStop};
+use crate::network::{ConnectionReport, Framing, Overflow, ServeOptions, Server, ServerStop};
 
 /// Sends a stream over TCP, to every client that asks, at the chosen pace.
 ///
@@ -40,7 +40,11 @@ pub struct ServeArgs {
     /// Slot clock: `lhc` (40.079 MHz), a frequency such as `10MHz`, or `max` (none)
     #[arg(long, default_value = "lhc")]
     rate: Rate,
-    /// Ports to listen at, one after another: a client may make its N connections to any of them
+    /// What goes over the line
+    #[arg(long, default_value = "s40")]
+    framing: Framing,
+    /// Ports to listen at, one after another, for the connections of one client. With `dth256` each
+    /// carries the orbits whose number is its own modulo N; with `s40` clients say what they want
     #[arg(long, default_value_t = 1, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
@@ -73,6 +77,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     let options = ServeOptions {
         listen,
         rate: args.rate,
+        framing: args.framing,
         overflow: match args.on_overload {
             OnOverload::Drop => Overflow::DropAfter(args.depth),
             OnOverload::Stall => Overflow::Stall,

@@ -20,8 +20,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Counters;
 use crate::clock::Clock;
 
-const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+/// A broken connection is made again after so long, then twice as long each time...
+pub const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
+/// ...up to this.
+pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// A payload gets a second more for so many bytes, on top of the timeout.
 const SLOWEST_BYTES_PER_S: u32 = 1 << 20;
 /// A permit of the buffer stands for so many bytes.

@@ -70,21 +70,26 @@ counters! {
     connections_given_up,
     /// Times that a peer sent nothing, or too little, for the whole of `--network-timeout`.
     stalled_peers,
-    /// Times that a peer sent what is no frame; its connection is closed and made again.
+    /// Times that a peer sent what is no frame or block; its connection is closed and made again.
     protocol_errors,
-    /// Frames cut by the end of a connection; they are asked for again.
+    /// Frames or orbits cut by the end of a connection.
     truncated_frames,
-    /// Blocks whose checksum does not match, and those that the sender found damaged.
+    /// Blocks whose checksum does not match, those that the sender found damaged, and orbits from
+    /// boards that hold what is no event.
     corrupt_blocks,
     /// Blocks that had come before.
     duplicate_blocks,
+    /// Crossings that came twice within an orbit.
+    duplicate_crossings,
+    /// Events that the sender marks as truncated.
+    truncated_events,
     /// Orbits that came after later ones had been handed on: not used.
     late_orbits,
     /// Their crossings.
     late_crossings,
     /// Frames that never came.
     missing_frames,
-    /// Orbits between those that came, where frames are missing.
+    /// Orbits between those that came: where frames are missing, or, of orbits from boards, all.
     missing_orbits,
     /// Orbits that the sender dropped because it was late.
     sender_dropped_orbits,

@@ -11,6 +11,7 @@
 
 mod client;
 mod counters;
+mod dth;
 mod merge;
 mod serve;
 mod source;
@@ -19,12 +20,25 @@ mod store;
 use std::time::Duration;
 
 pub use counters::{Counter, Counters, NetworkSummary};
+pub use dth::DthSource;
 pub use serve::{ConnectionReport, Overflow, ServeOptions, Server, ServerStop};
 pub use source::TcpSource;
 
-/// How patient a receiver is.
+/// What is on the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Framing {
+    /// Blocks of the stream file in numbered frames
+    #[default]
+    S40,
+    /// Orbits as the boards of Phase 2 send them: DTHBasic256 blocks of Native64 events
+    Dth256,
+}
+
+/// What a receiver expects, and how patient it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkOptions {
+    /// What is on the line.
+    pub framing: Framing,
     /// A peer that sends nothing for so long is dead, and one that cannot be reached for so long is
     /// given up.
     pub timeout: Duration,
@@ -34,6 +48,10 @@ pub struct NetworkOptions {
 
 impl Default for NetworkOptions {
     fn default() -> NetworkOptions {
-        NetworkOptions { timeout: Duration::from_secs(10), buffer_bytes: 64 << 20 }
+        NetworkOptions {
+            framing: Framing::S40,
+            timeout: Duration::from_secs(10),
+            buffer_bytes: 64 << 20,
+        }
     }
 }

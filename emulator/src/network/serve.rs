@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::{Buf, Bytes};
+use scout40_replay::event::Block;
+use scout40_replay::format::{BlockDecoder, EncodedBlock};
+use scout40_replay::framing::native::{OrbitEncoder, native_columns};
 use scout40_replay::framing::{
     CLIENT_HELLO_BYTES, ClientHello, FrameHead, FrameKind, FramingError, ServerHello, Verdict,
 };
@@ -22,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::Framing;
 use super::store::{Store, Stored};
 use crate::clock::Clock;
 
@@ -48,6 +52,8 @@ pub struct ServeOptions {
     pub listen: Vec<SocketAddr>,
     /// How fast slots follow each other.
     pub rate: Rate,
+    /// What goes over the line.
+    pub framing: Framing,
     /// When it is late.
     pub overflow: Overflow,
     /// The stream begins again when it ends.
@@ -65,7 +71,7 @@ pub struct ConnectionReport {
     pub peer: String,
     /// Which share, of how many.
     pub share: (u32, u32),
-    /// Frames sent.
+    /// Frames, or pieces of orbits, sent.
     pub frames: u64,
     /// Bytes sent.
     pub bytes: u64,
@@ -107,6 +113,7 @@ struct Shared {
     hello: Vec<u8>,
     digest: u64,
     n_frames: u64,
+    framing: Framing,
     slot_clock: Option<SlotClock>,
     overflow: Overflow,
     timeout: Duration,
@@ -140,6 +147,7 @@ impl Server {
             hello: hello.to_bytes(),
             n_frames: store.n_frames(),
             store: Mutex::new(store),
+            framing: options.framing,
             slot_clock: options.rate.clock(),
             overflow: options.overflow,
             timeout: options.timeout,
@@ -170,9 +178,11 @@ impl Server {
             .context("while starting the network")?;
         runtime.block_on(async {
             let (done, mut reports) = mpsc::unbounded_channel();
-            for listener in self.listeners {
+            let n = self.listeners.len() as u32;
+            for (k, listener) in (0..).zip(self.listeners) {
                 let listener = TcpListener::from_std(listener).context("while listening")?;
-                tokio::spawn(accept(listener, Arc::clone(&self.shared), done.clone()));
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(accept(listener, (k, n), shared, done.clone()));
             }
             let stopper = stop.0.clone();
             let to_stop = done.clone();
@@ -197,6 +207,7 @@ impl Server {
 /// Gives every client that comes a task of its own.
 async fn accept(
     listener: TcpListener,
+    port: (u32, u32),
     shared: Arc<Shared>,
     done: mpsc::UnboundedSender<Option<ConnectionReport>>,
 ) {
@@ -210,7 +221,7 @@ async fn accept(
         tokio::spawn(async move {
             let mut report = ConnectionReport { peer: peer.to_string(), ..Default::default() };
             let begin_ps = shared.clock.now_ps();
-            if let Err(problem) = serve_client(stream, &shared, &mut report).await {
+            if let Err(problem) = serve_client(stream, port, &shared, &mut report).await {
                 report.problem = problem;
             }
             report.elapsed_us = (shared.clock.now_ps() - begin_ps) / 1_000_000;
@@ -220,17 +231,23 @@ async fn accept(
     }
 }
 
-/// Greets a client and sends its share; why that ended before the share did.
+/// Greets a client and sends its share, or that of the port; why that ended before the share did.
 async fn serve_client(
     mut stream: TcpStream,
+    port: (u32, u32),
     shared: &Shared,
     report: &mut ConnectionReport,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let Ok(_permit) = shared.clients.try_acquire() else {
+        // A board would not say anything either.
         let _ = timeout(shared.timeout, refuse(&mut stream, Verdict::Busy)).await;
         return Err(Verdict::Busy.explanation().into());
     };
+    if shared.framing == Framing::Dth256 {
+        report.share = port;
+        return Sending { stream, shared, report }.orbits(port).await;
+    }
     let hello = match timeout(shared.timeout, greet(&mut stream, shared)).await {
         Ok(greeted) => greeted?,
         Err(_) => return Err("it did not greet".into()),
@@ -286,6 +303,43 @@ impl Sending<'_> {
         self.stream.shutdown().await.map_err(|error| error.to_string())
     }
 
+    /// Sends the orbits of a port's share, as the boards of Phase 2 do.
+    async fn orbits(&mut self, share: (u32, u32)) -> Result<(), String> {
+        let schema = self.store().header().column_set().map_err(|error| error.to_string())?;
+        let mut decoder = BlockDecoder::new().map_err(|error| error.to_string())?;
+        let (mut encoder, mut block) = (OrbitEncoder::default(), Block::default());
+        let begin_ps = self.shared.clock.now_ps();
+        for frame in 0..self.shared.n_frames {
+            let late_ps = self.wait_until_due(0, frame, begin_ps).await?;
+            if self.is_too_late(late_ps) {
+                let n_crossings = self.store().facts(frame).n_crossings;
+                self.report.dropped_crossings += u64::from(n_crossings);
+                continue;
+            }
+            let stored = self.store().block(frame).map_err(|error| error.to_string())?;
+            let Stored::Block(section) = stored else { continue };
+            let decoded = EncodedBlock::parse(&section, 0)
+                .and_then(|encoded| decoder.decode(&encoded, schema, native_columns(), &mut block));
+            // Nothing can be said about a damaged block here: the receiver sees orbits missing.
+            if decoded.is_err() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            let shift = self.store().orbit_shift(frame);
+            let n_crossings = encoder.push_orbits(&block, shift, share, &mut bytes);
+            self.report.crossings += u64::from(n_crossings);
+            self.put(Bytes::from(bytes)).await?;
+        }
+        self.stream.shutdown().await.map_err(|error| error.to_string())
+    }
+
+    fn is_too_late(&self, late_ps: u64) -> bool {
+        match self.shared.overflow {
+            Overflow::DropAfter(most) => u128::from(late_ps) > most.as_nanos() * 1000,
+            Overflow::Stall => false,
+        }
+    }
+
     /// Waits until a block is over by the clock; how late it is then, in ps.
     async fn wait_until_due(
         &mut self,
@@ -307,7 +361,7 @@ impl Sending<'_> {
             // Rounded up: a timer of less than a millisecond would come too early again and again.
             let wait = Duration::from_millis((due_ps - now_ps).div_ceil(1_000_000_000));
             sleep(wait.min(ALIVE_EVERY)).await;
-            if wait > ALIVE_EVERY {
+            if wait > ALIVE_EVERY && self.shared.framing == Framing::S40 {
                 self.write(FrameHead::empty(FrameKind::Alive, frame), Bytes::new()).await?;
             }
         }
@@ -319,9 +373,7 @@ impl Sending<'_> {
             (store.facts(frame), store.orbit_shift(frame))
         };
         let n_crossings = facts.n_crossings;
-        if let Overflow::DropAfter(most) = self.shared.overflow
-            && late_ps > most.as_nanos() as u64 * 1000
-        {
+        if self.is_too_late(late_ps) {
             self.report.dropped_crossings += u64::from(n_crossings);
             let orbits = facts.n_orbits;
             let empty = FrameHead::empty(FrameKind::Dropped, frame);
@@ -339,12 +391,15 @@ impl Sending<'_> {
     }
 
     async fn write(&mut self, head: FrameHead, payload: Bytes) -> Result<(), String> {
-        let begin_ps = self.shared.clock.now_ps();
         let bytes = head.to_bytes();
+        self.put(Buf::chain(&bytes[..], payload)).await
+    }
+
+    async fn put(&mut self, mut bytes: impl Buf) -> Result<(), String> {
+        let begin_ps = self.shared.clock.now_ps();
         self.report.frames += 1;
-        self.report.bytes += (bytes.len() + payload.len()) as u64;
-        let mut frame = (&bytes[..]).chain(payload);
-        match timeout(self.shared.timeout, self.stream.write_all_buf(&mut frame)).await {
+        self.report.bytes += bytes.remaining() as u64;
+        match timeout(self.shared.timeout, self.stream.write_all_buf(&mut bytes)).await {
             Ok(written) => written.map_err(|error| error.to_string())?,
             Err(_) => return Err(format!("it took nothing for {:?}", self.shared.timeout)),
         }

@@ -300,7 +300,7 @@ async fn connect(
 }
 
 /// Waits for the first of two.
-async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+pub async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     poll_fn(|context| {
         let is_done = a.as_mut().poll(context).is_ready() || b.as_mut().poll(context).is_ready();

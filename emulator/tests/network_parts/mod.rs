@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
-use scout40::network::{ConnectionReport, NetworkOptions, Overflow, Server, ServerStop};
+use scout40::network::{ConnectionReport, Framing, NetworkOptions, Overflow, Server, ServerStop};
 use scout40::pipeline::execute;
 use scout40::sink::{RunFolder, RunSummary};
 use scout40::source::SourceSpec;
@@ -184,6 +184,7 @@ pub fn serve_options(n: usize) -> ServeOptions {
     ServeOptions {
         listen: vec!["127.0.0.1:0".parse().unwrap(); n],
         rate: Rate::Max,
+        framing: Framing::S40,
         overflow: Overflow::Stall,
         repeat: false,
         timeout: TIMEOUT,
@@ -220,6 +221,10 @@ impl Serving {
 
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     pub fn source(&self) -> SourceSpec {
@@ -268,6 +273,19 @@ impl Scripted {
         Scripted { address }
     }
 
+    /// Sends these bytes to everybody, and then nothing until they hang up.
+    pub fn without_hello(bytes: Vec<u8>) -> Scripted {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.read(&mut [0; 1]);
+            }
+        });
+        Scripted { address }
+    }
+
     pub fn source(&self) -> SourceSpec {
         tcp(&[self.address])
     }
@@ -284,6 +302,9 @@ pub enum Fault {
     Stall { at: usize },
 }
 
+/// Faults of the connection of this number.
+pub type Faults = Box<dyn Fn(u64) -> Vec<Fault> + Send>;
+
 /// A line between a client and the server, with faults that depend on the number of the connection.
 pub struct Line {
     address: SocketAddr,
@@ -291,7 +312,17 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn start(server: SocketAddr, faults: impl Fn(u64) -> Vec<Fault> + Send + 'static) -> Line {
+    /// A line over which a client greets.
+    pub fn start(server: SocketAddr, faults: Faults) -> Line {
+        Line::between(server, CLIENT_HELLO_BYTES, faults)
+    }
+
+    /// A line over which nobody greets.
+    pub fn to_board(server: SocketAddr, faults: Faults) -> Line {
+        Line::between(server, 0, faults)
+    }
+
+    fn between(server: SocketAddr, hello_len: usize, faults: Faults) -> Line {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let done = Arc::new(AtomicBool::new(false));
@@ -307,7 +338,7 @@ impl Line {
                 let faults = faults(number);
                 std::thread::spawn(move || {
                     // Lines are cut: errors are what they are there for.
-                    let _ = carry(client, server, &faults);
+                    let _ = carry(client, server, hello_len, &faults);
                 });
             }
         });
@@ -331,8 +362,13 @@ impl Drop for Line {
     }
 }
 
-fn carry(mut client: TcpStream, mut server: TcpStream, faults: &[Fault]) -> std::io::Result<()> {
-    let mut hello = [0; CLIENT_HELLO_BYTES];
+fn carry(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    hello_len: usize,
+    faults: &[Fault],
+) -> std::io::Result<()> {
+    let mut hello = vec![0; hello_len];
     client.read_exact(&mut hello)?;
     server.write_all(&hello)?;
     let (mut carried, mut bytes) = (0, [0; 977]);
@@ -371,19 +407,28 @@ fn fault(len: usize) -> impl Strategy<Value = Fault> {
 }
 
 /// Runs over lines whose first connections have random faults, the later ones none or the same.
-pub fn check_random_faults(server: &Serving, check: impl Fn(&RunSummary)) {
+pub fn check_random_faults(
+    server: &Serving,
+    line: impl Fn(SocketAddr, Faults) -> Line,
+    run: impl Fn(&Line) -> Result<RunSummary, String>,
+    check: impl Fn(&RunSummary),
+) {
     let len = 1500 + sections().iter().map(|section| 32 + section.len()).sum::<usize>();
     let faults = proptest::collection::vec(proptest::collection::vec(fault(len), 0..3), 0..4);
     let config = Config { failure_persistence: None, ..Config::with_cases(CASES) };
     let result = TestRunner::new(config).run(&(faults, any::<bool>()), |(faults, again)| {
         let of_line = faults.clone();
-        let line = Line::start(server.address(), move |connection| {
-            let number = connection as usize;
-            let number = if again && !of_line.is_empty() { number % of_line.len() } else { number };
-            of_line.get(number).cloned().unwrap_or_default()
-        });
+        let line = line(
+            server.address(),
+            Box::new(move |connection| {
+                let number = connection as usize;
+                let number =
+                    if again && !of_line.is_empty() { number % of_line.len() } else { number };
+                of_line.get(number).cloned().unwrap_or_default()
+            }),
+        );
         // A line that never lets a hello through is refused, with a reason.
-        if let (Ok(summary), _) = try_run(line.source(), |_| {}) {
+        if let Ok(summary) = run(&line) {
             check(&summary);
         }
         Ok(())
