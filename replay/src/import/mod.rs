@@ -9,7 +9,7 @@
 //!           checks, drops, encodes                       filling scheme, or sort by crossing
 //! ```
 //!
-//! Formats are recognised by content ([`sniff`]), never by name. Importers convert to hardware
+//! Formats are recognised by content ([`recognise()`]), never by name. Importers convert to hardware
 //! integers and check every value against its field; they do not select, scale or correct events.
 
 #[cfg(feature = "hdf5")]
@@ -22,13 +22,15 @@ mod guard;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod place;
+mod recognise;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
 pub use error::ImportError;
-pub use files::{Format, SourceFile, sniff};
+pub use files::SourceFile;
 pub use place::{Place, PlaceCounts, PlaceOptions, Placer};
+pub use recognise::{Format, recognise};
 
 use crate::event::{Block, ColumnSet};
 
@@ -114,7 +116,8 @@ pub trait Importer {
 /// No file; a file that is missing, empty, of an unknown format, of another format than the ones
 /// before it, or refused by its importer; a format that this build was made without.
 pub fn open(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
-    match files::common_format(paths)? {
+    match recognise::common_format(paths)? {
+        Format::Stream => Err(ImportError::Stream { path: paths[0].clone() }),
         Format::Parquet => open_parquet(paths, options),
         Format::Hdf5 => open_hdf5(paths, options),
     }
