@@ -82,6 +82,26 @@ pub enum ImportError {
         /// Cargo feature that brings the reader.
         feature: &'static str,
     },
+    /// A range of rows of files that have orbits.
+    #[error(
+        "a range of rows was asked for, but {format} files hold orbits, of which the events are \
+         not numbered\nhint: convert all of them; `--every N` keeps one event in N"
+    )]
+    RowsOfOrbits {
+        /// Format of the files.
+        format: &'static str,
+    },
+    /// Phase-2 words of which it cannot be told what they are.
+    #[error(
+        "`{path}`: expected Puppi candidates, track muons or Run-3 objects, found: {reason}\n\
+         hint: `--payload puppi`, `track-muon` or `run3` says what they are"
+    )]
+    Payload {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A range of rows that the files do not have.
     #[error(
         "rows {}..{} asked for, but the files hold rows 0..{n_rows}; choose a range within them",

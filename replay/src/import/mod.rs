@@ -22,6 +22,7 @@ mod guard;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod place;
+pub mod raw;
 mod recognise;
 
 use std::ops::Range;
@@ -33,6 +34,7 @@ pub use place::{Place, PlaceCounts, PlaceOptions, Placer};
 pub use recognise::{Format, recognise};
 
 use crate::event::{Block, ColumnSet};
+use crate::raw::objects::Payload;
 
 /// Most events in one chunk.
 pub const CHUNK_EVENTS: usize = 8192;
@@ -81,6 +83,8 @@ pub struct ImportOptions {
     pub rows: Option<Range<u64>>,
     /// Keep rows that are marked as saturated and clamp their values, instead of dropping them.
     pub keep_saturated: bool,
+    /// What the words of Phase-2 events are; `None` = to be found out.
+    pub payload: Option<Payload>,
 }
 
 /// Files of one of the field's formats, as one stream of events.
@@ -92,8 +96,18 @@ pub trait Importer {
     /// not: its events have to be placed by a filling scheme.
     fn placed(&self) -> bool;
 
-    /// Rows that will be read in all, for progress.
+    /// Whether the events come in ascending order of run, orbit and crossing, each once.
+    fn is_sorted(&self) -> bool {
+        false
+    }
+
+    /// What there is to read, for progress: rows, or bytes where rows cannot be counted before.
     fn n_events(&self) -> u64;
+
+    /// What of that has been read.
+    fn n_done(&self) -> u64 {
+        self.tally().rows
+    }
 
     /// The files that rows come from, in order, for provenance.
     fn sources(&self) -> &[SourceFile];
@@ -108,6 +122,17 @@ pub trait Importer {
 
     /// What happened to the rows read so far.
     fn tally(&self) -> ImportTally;
+
+    /// What else happened, as numbers and what of.
+    fn notes(&self) -> Vec<(u64, &'static str)> {
+        Vec::new()
+    }
+
+    /// What was wrong in the files and did not stop the import: the first places of each kind,
+    /// with file, byte and orbit.
+    fn problems(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Opens files of any format that this build can read, recognised by content.
@@ -120,6 +145,9 @@ pub fn open(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Import
         Format::Stream => Err(ImportError::Stream { path: paths[0].clone() }),
         Format::Parquet => open_parquet(paths, options),
         Format::Hdf5 => open_hdf5(paths, options),
+        format @ (Format::Frd | Format::FrdPhase2 | Format::Native64 | Format::Dth256) => {
+            Ok(Box::new(raw::RawImporter::open(paths, format, options)?))
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::ImportError;
 use crate::format;
+use crate::raw;
+use crate::raw::native64::Native64Error;
 
 /// Bytes from the start of a file that every probe has at hand.
 const START_BYTES: usize = 1 << 16;
@@ -35,6 +37,14 @@ pub enum Format {
     Parquet,
     /// HDF5.
     Hdf5,
+    /// FRD with blocks of Run-3 scouting.
+    Frd,
+    /// FRD with Phase-2 events ("CMSSW mode").
+    FrdPhase2,
+    /// DTHBasic256 blocks.
+    Dth256,
+    /// Bare Native64 events.
+    Native64,
 }
 
 impl Format {
@@ -58,6 +68,10 @@ const KNOWN: &[Known] = &[
     Known { format: Format::Stream, name: "scout40 stream", probe: stream },
     Known { format: Format::Parquet, name: "parquet", probe: parquet },
     Known { format: Format::Hdf5, name: "HDF5", probe: hdf5 },
+    Known { format: Format::Frd, name: "Run-3 scouting FRD", probe: frd },
+    Known { format: Format::FrdPhase2, name: "Phase-2 scouting FRD", probe: frd_phase2 },
+    Known { format: Format::Dth256, name: "DTHBasic256", probe: dth256 },
+    Known { format: Format::Native64, name: "Native64", probe: native64 },
 ];
 
 /// What probes look at.
@@ -110,6 +124,48 @@ fn parquet(sample: &Sample) -> Result<(), String> {
 fn hdf5(sample: &Sample) -> Result<(), String> {
     let fits = HDF5_OFFSETS.iter().any(|&offset| sample.has_at(offset, HDF5_MAGIC));
     unless(fits, "no `\\x89HDF` at byte 0, 512, 1024, 2048 or 4096")
+}
+
+/// Whether an FRD file holds Phase-2 events; an error for what is no FRD file.
+fn frd_is_phase2(sample: &Sample) -> Result<bool, String> {
+    unless(sample.begins_with(raw::frd::MAGIC), "no `RAW_` at byte 0")?;
+    // A head that is damaged is told where the file is opened.
+    Ok(raw::frd::is_phase2(&sample.start).unwrap_or(false))
+}
+
+fn frd(sample: &Sample) -> Result<(), String> {
+    unless(!frd_is_phase2(sample)?, "its first orbit holds 64-bit words without a source id")
+}
+
+fn frd_phase2(sample: &Sample) -> Result<(), String> {
+    unless(frd_is_phase2(sample)?, "its first orbit does not hold 64-bit words")
+}
+
+fn dth256(sample: &Sample) -> Result<(), String> {
+    let head = sample.start.first_chunk().and_then(raw::dth::BlockHead::from_bytes);
+    unless(head.is_some(), "no block head (47 5a) at byte 0")
+}
+
+/// Events have no magic number: a chain of headers that make sense is what tells them. One may
+/// be chance, where another follows it is not.
+fn native64(sample: &Sample) -> Result<(), String> {
+    const CHAIN: usize = 3;
+    let (mut n, mut last) = (0, None);
+    for event in raw::native64::Events::new(&sample.start).take(CHAIN) {
+        match event {
+            Ok(event) => {
+                let key = (event.header.orbit, event.header.bx);
+                if last.is_some_and(|last| key <= last) {
+                    return Err(format!("event {n} comes before the one before it"));
+                }
+                (n, last) = (n + 1, Some(key));
+            }
+            // What is cut has begun as an event does.
+            Err(Native64Error::Cut { .. } | Native64Error::HalfWord { .. }) if n > 0 => break,
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    unless(n > 0, "no event header at byte 0")
 }
 
 /// Recognises a file by its content.
