@@ -2,11 +2,12 @@
 //!
 //! Level-1 trigger events in hardware integers ([`event`]), the machine that they happen in
 //! ([`lhc`]), what the integers mean ([`units`]), the binary formats of Level-1 scouting
-//! ([`raw`]), the field's own files ([`import`]), the stream files that hold events
-//! ([`mod@format`]), how they travel ([`framing`]) and what reads them ([`source`]), when events
-//! happen ([`pacing`]) and what signal is put among them ([`inject`]).
+//! ([`raw`]), the field's own files, read ([`import`]) and written ([`export`]), the stream files
+//! that hold events ([`mod@format`]), how they travel ([`framing`]) and what reads them
+//! ([`source`]), when events happen ([`pacing`]) and what signal is put among them ([`inject`]).
 
 pub mod event;
+pub mod export;
 pub mod format;
 pub mod framing;
 pub mod import;

@@ -41,14 +41,24 @@ pub enum ImportError {
     },
     /// The first bytes are those of no known format.
     #[error(
-        "`{path}`: expected parquet (`PAR1`) or HDF5 (`\\x89HDF`), found a file that begins with \
-         `{found}`; convert it to one of these"
+        "`{path}`: expected a known format, found a file that begins with `{found}`{missing}\nhint: \
+         docs/formats.md says what is read"
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// Its first bytes, escaped.
         found: String,
+        /// What each known format misses in it, a line each.
+        missing: String,
+    },
+    /// The file is a stream already.
+    #[error(
+        "`{path}` is a scout40 stream already\nhint: `--to FORMAT` writes it in another format"
+    )]
+    Stream {
+        /// The file.
+        path: PathBuf,
     },
     /// The files of one import are of different formats.
     #[error(
@@ -71,6 +81,26 @@ pub enum ImportError {
         format: &'static str,
         /// Cargo feature that brings the reader.
         feature: &'static str,
+    },
+    /// A range of rows of files that have orbits.
+    #[error(
+        "a range of rows was asked for, but {format} files hold orbits, of which the events are \
+         not numbered\nhint: convert all of them; `--every N` keeps one event in N"
+    )]
+    RowsOfOrbits {
+        /// Format of the files.
+        format: &'static str,
+    },
+    /// Phase-2 words of which it cannot be told what they are.
+    #[error(
+        "`{path}`: expected Puppi candidates, track muons or Run-3 objects, found: {reason}\n\
+         hint: `--payload puppi`, `track-muon` or `run3` says what they are"
+    )]
+    Payload {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// A range of rows that the files do not have.
     #[error(

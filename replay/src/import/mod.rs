@@ -9,7 +9,7 @@
 //!           checks, drops, encodes                       filling scheme, or sort by crossing
 //! ```
 //!
-//! Formats are recognised by content ([`sniff`]), never by name. Importers convert to hardware
+//! Formats are recognised by content ([`recognise()`]), never by name. Importers convert to hardware
 //! integers and check every value against its field; they do not select, scale or correct events.
 
 #[cfg(feature = "hdf5")]
@@ -22,15 +22,19 @@ mod guard;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod place;
+pub mod raw;
+mod recognise;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
 pub use error::ImportError;
-pub use files::{Format, SourceFile, sniff};
+pub use files::SourceFile;
 pub use place::{Place, PlaceCounts, PlaceOptions, Placer};
+pub use recognise::{Format, recognise};
 
 use crate::event::{Block, ColumnSet};
+use crate::raw::objects::Payload;
 
 /// Most events in one chunk.
 pub const CHUNK_EVENTS: usize = 8192;
@@ -79,6 +83,8 @@ pub struct ImportOptions {
     pub rows: Option<Range<u64>>,
     /// Keep rows that are marked as saturated and clamp their values, instead of dropping them.
     pub keep_saturated: bool,
+    /// What the words of Phase-2 events are; `None` = to be found out.
+    pub payload: Option<Payload>,
 }
 
 /// Files of one of the field's formats, as one stream of events.
@@ -90,8 +96,18 @@ pub trait Importer {
     /// not: its events have to be placed by a filling scheme.
     fn placed(&self) -> bool;
 
-    /// Rows that will be read in all, for progress.
+    /// Whether the events come in ascending order of run, orbit and crossing, each once.
+    fn is_sorted(&self) -> bool {
+        false
+    }
+
+    /// What there is to read, for progress: rows, or bytes where rows cannot be counted before.
     fn n_events(&self) -> u64;
+
+    /// What of that has been read.
+    fn n_done(&self) -> u64 {
+        self.tally().rows
+    }
 
     /// The files that rows come from, in order, for provenance.
     fn sources(&self) -> &[SourceFile];
@@ -106,6 +122,17 @@ pub trait Importer {
 
     /// What happened to the rows read so far.
     fn tally(&self) -> ImportTally;
+
+    /// What else happened, as numbers and what of.
+    fn notes(&self) -> Vec<(u64, &'static str)> {
+        Vec::new()
+    }
+
+    /// What was wrong in the files and did not stop the import: the first places of each kind,
+    /// with file, byte and orbit.
+    fn problems(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Opens files of any format that this build can read, recognised by content.
@@ -114,9 +141,13 @@ pub trait Importer {
 /// No file; a file that is missing, empty, of an unknown format, of another format than the ones
 /// before it, or refused by its importer; a format that this build was made without.
 pub fn open(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
-    match files::common_format(paths)? {
+    match recognise::common_format(paths)? {
+        Format::Stream => Err(ImportError::Stream { path: paths[0].clone() }),
         Format::Parquet => open_parquet(paths, options),
         Format::Hdf5 => open_hdf5(paths, options),
+        format @ (Format::Frd | Format::FrdPhase2 | Format::Native64 | Format::Dth256) => {
+            Ok(Box::new(raw::RawImporter::open(paths, format, options)?))
+        }
     }
 }
 

@@ -14,6 +14,8 @@
 //!
 //! What the object words mean is not known here.
 
+use std::fmt;
+
 use super::u64_at;
 use crate::lhc::Bx;
 use crate::units;
@@ -25,62 +27,65 @@ pub const RUN_MAX: u32 = 31;
 const WORD_BYTES: usize = 8;
 
 /// Why words are no events. Offsets count from the start of the orbit's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are what the messages say of them")]
 pub enum Native64Error {
     /// The two uppermost bits are those of something else.
-    #[error(
-        "byte {offset}: expected an event header (bits 63-62 = 10), found the word {word:016x}"
-    )]
-    NotAHeader {
-        /// Where.
-        offset: usize,
-        /// The word.
-        word: u64,
-    },
+    NotAHeader { offset: usize, word: u64 },
     /// A crossing number beyond the orbit.
-    #[error("byte {offset}: orbit {orbit}: expected a crossing within 0..=3563, found {found}")]
-    Bx {
-        /// Where.
-        offset: usize,
-        /// Orbit as the header says.
-        orbit: u32,
-        /// Crossing as the header says.
-        found: u16,
-    },
+    Bx { offset: usize, orbit: u32, found: u16 },
     /// Bits that are always zero are not: the number of words cannot be trusted.
-    #[error("byte {offset}: orbit {orbit}: expected at most 255 words in an event, found {found}")]
-    Count {
-        /// Where.
-        offset: usize,
-        /// Orbit as the header says.
-        orbit: u32,
-        /// Number of words as the header says.
-        found: u16,
-    },
+    Count { offset: usize, orbit: u32, found: u16 },
     /// The bytes end within an event.
-    #[error(
-        "byte {offset}: orbit {orbit}: expected {expected} words after the header, found {found}"
-    )]
-    Cut {
-        /// Where the event begins.
-        offset: usize,
-        /// Its orbit.
-        orbit: u32,
-        /// Words that its header announces.
-        expected: usize,
-        /// Whole words that there are.
-        found: usize,
-    },
+    Cut { offset: usize, orbit: u32, expected: usize, found: usize },
     /// The bytes end within a word.
-    #[error("byte {offset}: expected whole 64-bit words, found {found} bytes")]
-    HalfWord {
-        /// Where the last, incomplete word begins.
-        offset: usize,
-        /// Its bytes.
-        found: usize,
-    },
+    HalfWord { offset: usize, found: usize },
 }
+
+impl Native64Error {
+    /// Where the event begins that is none.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        match *self {
+            Native64Error::NotAHeader { offset, .. }
+            | Native64Error::Bx { offset, .. }
+            | Native64Error::Count { offset, .. }
+            | Native64Error::Cut { offset, .. }
+            | Native64Error::HalfWord { offset, .. } => offset,
+        }
+    }
+
+    /// What was expected, and what was found.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Native64Error::NotAHeader { word, .. } => {
+                format!("expected an event header (bits 63-62 = 10), found the word {word:016x}")
+            }
+            Native64Error::Bx { orbit, found, .. } => {
+                format!("orbit {orbit}: expected a crossing within 0..=3563, found {found}")
+            }
+            Native64Error::Count { orbit, found, .. } => {
+                format!("orbit {orbit}: expected at most {WORDS_MAX} words, found {found}")
+            }
+            Native64Error::Cut { orbit, expected, found, .. } => {
+                format!("orbit {orbit}: expected {expected} words after a header, found {found}")
+            }
+            Native64Error::HalfWord { found, .. } => {
+                format!("expected whole 64-bit words, found {found} bytes")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Native64Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "byte {}: {}", self.offset(), self.what())
+    }
+}
+
+impl std::error::Error for Native64Error {}
 
 /// What precedes the words of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,12 +59,7 @@ impl Keep {
         chunk: &Chunk,
         counts: &mut PlaceCounts,
     ) -> Result<(), ImportError> {
-        let bxs = chunk.events.get::<i16>(Column::Bx);
-        let bad = bxs.iter().position(|&bx| u32::try_from(bx).ok().and_then(Bx::new).is_none());
-        if let Some(index) = bad {
-            let event = counts.events + index as u64;
-            return Err(ImportError::NotPlaced { event, bx: bxs[index] });
-        }
+        check_placed(chunk, counts.events)?;
         let mut first = 0;
         while first < chunk.events.len() {
             let room = self.spill_events - self.memory.events.len();
@@ -140,6 +135,19 @@ impl Keep {
             self.spills.push(writer.finish()?);
             group.into_iter().try_for_each(Spill::remove)?;
         }
+    }
+}
+
+/// Checks that all events of a chunk have a crossing; `before` events came before it.
+pub(super) fn check_placed(chunk: &Chunk, before: u64) -> Result<(), ImportError> {
+    let bxs = chunk.events.get::<i16>(Column::Bx);
+    let is_bad = |&bx: &i16| u32::try_from(bx).ok().and_then(Bx::new).is_none();
+    match bxs.iter().position(is_bad) {
+        Some(index) => {
+            let event = before + index as u64;
+            Err(ImportError::NotPlaced { event, bx: bxs[index] })
+        }
+        None => Ok(()),
     }
 }
 
@@ -254,17 +262,22 @@ impl Page {
 }
 
 /// Cuts pages into blocks.
-struct Blocks {
+#[derive(Debug)]
+pub(super) struct Blocks {
     block: Block,
     target_crossings: usize,
 }
 
 impl Blocks {
-    fn new(columns: ColumnSet, target_crossings: usize) -> Blocks {
+    pub(super) fn new(columns: ColumnSet, target_crossings: usize) -> Blocks {
         Blocks { block: Block::new(columns), target_crossings }
     }
 
-    fn push<E: From<ImportError>>(
+    pub(super) fn columns(&self) -> ColumnSet {
+        self.block.columns()
+    }
+
+    pub(super) fn push<E: From<ImportError>>(
         &mut self,
         page: &Chunk,
         counts: &mut PlaceCounts,
@@ -302,7 +315,7 @@ impl Blocks {
         Ok(())
     }
 
-    fn finish<E: From<ImportError>>(
+    pub(super) fn finish<E: From<ImportError>>(
         mut self,
         counts: &mut PlaceCounts,
         sink: Sink<'_, E>,

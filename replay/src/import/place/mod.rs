@@ -44,6 +44,9 @@ pub struct PlaceOptions {
     pub orbits_per_block: u32,
     /// With [`Place::Keep`]: a block closes at the first orbit boundary after this many crossings.
     pub target_crossings: usize,
+    /// With [`Place::Keep`]: the events come in ascending order, each once, and are neither
+    /// gathered nor sorted.
+    pub sorted: bool,
     /// With [`Place::Keep`]: events that are sorted in memory at once. At about 300 bytes per
     /// event, the largest part of what placing needs; files of more events are sorted on disk.
     pub spill_events: usize,
@@ -59,6 +62,7 @@ impl PlaceOptions {
         PlaceOptions {
             orbits_per_block: 4,
             target_crossings: 8192,
+            sorted: false,
             spill_events: 1 << 18,
             spill_folder,
         }
@@ -96,6 +100,7 @@ pub struct Placer {
 enum How {
     Fill(fill::Fill),
     Keep(keep::Keep),
+    Sorted(keep::Blocks),
 }
 
 impl Placer {
@@ -121,6 +126,9 @@ impl Placer {
                 let orbits_per_block = options.orbits_per_block;
                 How::Fill(fill::Fill::new(scheme, run, first_orbit, columns, orbits_per_block))
             }
+            Place::Keep if options.sorted => {
+                How::Sorted(keep::Blocks::new(columns, options.target_crossings))
+            }
             Place::Keep => How::Keep(keep::Keep::new(columns, options)),
         };
         Ok(Placer { how, counts: PlaceCounts::default() })
@@ -133,6 +141,7 @@ impl Placer {
         match &self.how {
             How::Fill(fill) => fill.columns(),
             How::Keep(keep) => keep.columns(),
+            How::Sorted(blocks) => blocks.columns(),
         }
     }
 
@@ -153,6 +162,11 @@ impl Placer {
         match &mut self.how {
             How::Fill(fill) => fill.push(chunk, &mut self.counts, sink),
             How::Keep(keep) => Ok(keep.push(chunk, &mut self.counts)?),
+            How::Sorted(blocks) => {
+                keep::check_placed(chunk, self.counts.events)?;
+                self.counts.events += chunk.events.len() as u64;
+                blocks.push(chunk, &mut self.counts, sink)
+            }
         }
     }
 
@@ -164,6 +178,7 @@ impl Placer {
         match self.how {
             How::Fill(fill) => fill.finish(&mut self.counts, sink)?,
             How::Keep(keep) => keep.finish(&mut self.counts, sink)?,
+            How::Sorted(blocks) => blocks.finish(&mut self.counts, sink)?,
         }
         Ok(self.counts)
     }
