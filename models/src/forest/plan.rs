@@ -7,7 +7,7 @@
 
 use super::Forest;
 use super::interleaved::ForestInterleaved;
-use super::sliced::{ForestSliced, MAX_NODES, SlicedCounts};
+use super::sliced::{ForestCompiled, ForestSliced, MAX_NODES, SlicedCounts};
 use super::walk::ForestWalk;
 use crate::error::{Error, Result};
 use crate::kernels::isa::Isa;
@@ -27,11 +27,13 @@ pub enum PlanChoice {
     Sliced,
     /// Every event by itself, many in flight.
     Walk,
+    /// On its side, by machine code written for the forest.
+    Compiled,
 }
 
 impl PlanChoice {
     /// Names, as users type them.
-    pub const NAMES: [&str; 3] = ["auto", "sliced", "walk"];
+    pub const NAMES: [&str; 4] = ["auto", "sliced", "walk", "compiled"];
 
     /// The one of that name.
     ///
@@ -42,6 +44,7 @@ impl PlanChoice {
             "auto" => Ok(PlanChoice::Auto),
             "sliced" => Ok(PlanChoice::Sliced),
             "walk" => Ok(PlanChoice::Walk),
+            "compiled" => Ok(PlanChoice::Compiled),
             _ => Err(Error::setting("plan", PlanChoice::NAMES.join(", "), name)),
         }
     }
@@ -64,6 +67,7 @@ enum Plan {
     Plain,
     Walk(ForestInterleaved),
     Sliced(ForestSliced),
+    Compiled(ForestCompiled),
 }
 
 /// A forest, ready to score.
@@ -111,6 +115,16 @@ impl ForestScorer {
                 })?;
                 Ok(ForestScorer::slicing(forest, isa, sliced))
             }
+            PlanChoice::Compiled => {
+                let compiled = ForestCompiled::new(forest, isa).ok_or_else(|| {
+                    let expected = format!(
+                        "an axis-parallel forest of at most {MAX_NODES} nodes without a range \
+                         penalty, on avx2 or avx512, and a system that lets memory become executable"
+                    );
+                    Error::forest("plan `compiled`", expected, "otherwise: take the plan `auto`")
+                })?;
+                Ok(ForestScorer::compiling(forest, isa, compiled))
+            }
         }
     }
 
@@ -119,6 +133,17 @@ impl ForestScorer {
         let plain_factor = if matches!(plan, Plan::Plain) { PLAIN_FACTOR } else { 1.0 };
         let walk_ns = walk_ns(forest) * plain_factor;
         let costs = PlanCosts { walk_ns, sliced_ns: None, counts: None };
+        ForestScorer { walk: ForestWalk::new(forest), plan, isa, costs }
+    }
+
+    fn compiling(forest: &Forest, isa: Isa, compiled: ForestCompiled) -> ForestScorer {
+        let counts = compiled.counts();
+        let costs = PlanCosts {
+            walk_ns: walk_ns(forest),
+            sliced_ns: Some(sliced_ns(isa, &counts)),
+            counts: Some(counts),
+        };
+        let plan = Plan::Compiled(compiled);
         ForestScorer { walk: ForestWalk::new(forest), plan, isa, costs }
     }
 
@@ -150,6 +175,7 @@ impl Scorer for ForestScorer {
             Plan::Plain => Evaluation { plan: "walk", isa: "portable" },
             Plan::Walk(_) => Evaluation { plan: "walk", isa: self.isa.name() },
             Plan::Sliced(_) => Evaluation { plan: "sliced", isa: self.isa.name() },
+            Plan::Compiled(_) => Evaluation { plan: "compiled", isa: self.isa.name() },
         }
     }
 
@@ -158,6 +184,7 @@ impl Scorer for ForestScorer {
             Plan::Plain => self.walk.scratch(),
             Plan::Walk(walk) => walk.scratch(),
             Plan::Sliced(sliced) => sliced.scratch(),
+            Plan::Compiled(compiled) => compiled.scratch(),
         }
     }
 
@@ -166,6 +193,7 @@ impl Scorer for ForestScorer {
             Plan::Plain => self.walk.score(rows, scratch, out),
             Plan::Walk(walk) => walk.score(rows, scratch, out),
             Plan::Sliced(sliced) => sliced.score(self.isa, rows, scratch, out),
+            Plan::Compiled(compiled) => compiled.score(rows, scratch, out),
         }
     }
 

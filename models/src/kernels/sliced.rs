@@ -16,6 +16,7 @@
 //! halve them once or more often. So one program serves every width, and narrow words use less
 //! memory.
 
+use super::code::Code;
 use super::isa::{Isa, Kernel, Width};
 use super::word::{Word, transpose};
 use crate::rows::{AlignedLanes, LANE_STRIDE, MAX_BATCH, Rows};
@@ -136,6 +137,8 @@ pub(crate) struct Parts {
     pub windows: Vec<Window>,
     pub mask_chunks: Vec<MaskChunk>,
     pub reach: Vec<[ReachOp; REACH_OPS]>,
+    /// Instead of chunks of reach operations: machine code, the k-th function for the k-th group.
+    pub code: Option<Code>,
     pub line_steps: Vec<LineStep>,
     pub reach_steps: Vec<ReachStep>,
     pub counts: Vec<Count>,
@@ -212,6 +215,8 @@ impl Program {
         assert!(fits(parts.carry_line, parts.n_carries()), "room for the carries");
         assert!(parts.planes.iter().all(inside), "planes");
         assert!(parts.planes.len() <= 32, "sums of 32 bits");
+        let has_room = |code: &Code| parts.reach.is_empty() && code.n_lines() <= n_lines;
+        assert!(parts.code.as_ref().is_none_or(has_room), "room for what code writes");
         Program(parts)
     }
 
@@ -240,7 +245,14 @@ impl Program {
         assert_eq!(out.len(), rows.n_events(), "one score per event");
         assert!(memory.lanes().len() >= self.n_lanes(), "memory of another program");
         let lanes = rows.lanes_padded();
-        let width = if out.len() > isa.narrow_lanes() { Width::Wide } else { Width::Narrow };
+        let is_wide = match &self.0.code {
+            Some(code) => {
+                assert_eq!(code.isa(), isa, "code of other instructions");
+                code.lanes() > isa.narrow_lanes()
+            }
+            None => out.len() > isa.narrow_lanes(),
+        };
+        let width = if is_wide { Width::Wide } else { Width::Narrow };
         isa.run(Evaluation { program: &self.0, lanes, memory: memory.words_mut(), out }, width);
     }
 }
@@ -263,6 +275,7 @@ impl Kernel for Evaluation<'_> {
     #[inline(always)]
     fn run<W: Word>(self, proof: W::Proof) {
         let Evaluation { program, lanes, memory, out } = self;
+        assert!(program.code.as_ref().is_none_or(|code| code.lanes() == W::LANES), "their words");
         let memory = Memory::<W> { proof, base: memory.as_mut_ptr() };
         for line in ZERO_LINE..ONES_LINE {
             memory.set(operand(line), W::splat(proof, 0));
@@ -416,7 +429,12 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut reach_begin, mut counts_begin) = (0, 0);
     let (mut lines_begin, mut reaches_begin) = (0, 0);
     let mut carry = memory.place(operand(program.carry_line));
-    for group in &program.groups {
+    for (k, group) in program.groups.iter().enumerate() {
+        if let Some(code) = &program.code {
+            // SAFETY: the program has as many lines as the code asks for, the memory is as said at
+            // its type, and these are words of the code's width.
+            unsafe { code.run(k, memory.base) };
+        }
         let mut out = memory.place(group.line);
         for chunk in &program.reach[reach_begin..group.reach_end as usize] {
             for op in &chunk[..REACH_BOTH] {

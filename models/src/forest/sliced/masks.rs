@@ -77,4 +77,9 @@ impl Masks {
     pub(super) fn line(&self, split: AxisSplit) -> Operand {
         self.lines[&split]
     }
+
+    /// Where the mask of a split is, if there is one.
+    pub(super) fn find(&self, split: AxisSplit) -> Option<Operand> {
+        self.lines.get(&split).copied()
+    }
 }

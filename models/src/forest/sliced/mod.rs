@@ -12,9 +12,12 @@
 //! This folder writes the [`Program`]; [`kernels::sliced`](crate::kernels) executes it. Scores
 //! equal those of [`ForestWalk`](super::walk::ForestWalk) bit for bit.
 
+mod compiled;
 mod counts;
+mod emit;
 mod masks;
 mod schedule;
+mod toggles;
 mod weights;
 
 use super::{Forest, Splits};
@@ -22,7 +25,8 @@ use crate::kernels::isa::Isa;
 use crate::kernels::sliced::{MASK_CHUNK, MASK_LINES, Parts, Program, REACH_LINES};
 use crate::rows::Rows;
 use crate::scorer::{Score, Scratch};
-use counts::Counts;
+pub(super) use compiled::ForestCompiled;
+use counts::{Counts, ReachLines};
 use masks::Masks;
 use schedule::{Needs, Schedule};
 
@@ -49,7 +53,7 @@ pub struct SlicedCounts {
     pub reaches_counted: usize,
     /// Bytes of working memory for words of 512.
     pub memory_bytes: usize,
-    /// Bytes of operations.
+    /// Bytes of operations, and of machine code.
     pub program_bytes: usize,
 }
 
@@ -80,7 +84,13 @@ impl ForestSliced {
             masks: &masks,
         };
         let schedule = Schedule::new(&needs, reach_line);
-        let counts = Counts::new(&weights.of_node, &schedule, reach_line);
+        let reaches = ReachLines {
+            n_chunks: schedule.chunks.len(),
+            turn: schedule.turn,
+            begin: reach_line,
+            end: schedule.end_line,
+        };
+        let counts = Counts::new(&schedule.terms, &reaches);
         let summed = weights.of_node.iter().map(|&w| weights::n_digits(w) as usize).sum();
         let n_lines = counts.end_line();
         let parts = Parts {
@@ -88,6 +98,7 @@ impl ForestSliced {
             windows: masks.windows,
             mask_chunks: masks.chunks,
             reach: schedule.chunks,
+            code: None,
             line_steps: counts.line_steps,
             reach_steps: counts.reach_steps,
             counts: counts.counts,
