@@ -55,7 +55,8 @@ impl PlanChoice {
 pub struct PlanCosts {
     /// Estimated ns per event by walking.
     pub walk_ns: f64,
-    /// Estimated ns per event on the side, in full batches; `None` where there is no such plan.
+    /// Estimated ns per event on the side, in full batches, by code or by streams; `None` where
+    /// there is no such plan.
     pub sliced_ns: Option<f64>,
     /// What that consists of.
     pub counts: Option<SlicedCounts>,
@@ -83,6 +84,12 @@ impl ForestScorer {
     /// The forest with the cheapest plan for these instructions.
     #[must_use]
     pub fn cheapest(forest: &Forest, isa: Isa) -> ForestScorer {
+        // Where code can be written, it is faster than streams of operations.
+        if let Some(compiled) = ForestCompiled::new(forest, isa)
+            && compiled_ns(isa, &compiled.counts()) < walk_ns(forest)
+        {
+            return ForestScorer::compiling(forest, isa, compiled);
+        }
         match ForestSliced::new(forest) {
             None => ForestScorer::walking(forest, isa),
             Some(sliced) if sliced_ns(isa, &sliced.counts()) < walk_ns(forest) => {
@@ -140,7 +147,7 @@ impl ForestScorer {
         let counts = compiled.counts();
         let costs = PlanCosts {
             walk_ns: walk_ns(forest),
-            sliced_ns: Some(sliced_ns(isa, &counts)),
+            sliced_ns: Some(compiled_ns(isa, &counts)),
             counts: Some(counts),
         };
         let plan = Plan::Compiled(compiled);
@@ -216,6 +223,23 @@ fn walk_ns(forest: &Forest) -> f64 {
     let depth = |tree| forest.depths(tree).into_iter().max().unwrap_or(0);
     let steps: u32 = (0..forest.n_trees()).map(depth).sum();
     f64::from(steps) * 0.9
+}
+
+/// Code that is read from beyond level 2 takes longer.
+fn compiled_ns(isa: Isa, counts: &SlicedCounts) -> f64 {
+    let words = counts.windows * 60
+        + 2 * counts.masks
+        + counts.reaches
+        + counts.summed
+        + 2 * counts.lines_counted;
+    let is_far = counts.program_bytes > 1 << 20;
+    let ns_per_word = match (isa.name(), is_far) {
+        ("avx512", false) => 0.42,
+        ("avx512", true) => 0.55,
+        (_, false) => 0.75,
+        (_, true) => 1.1,
+    };
+    words as f64 * ns_per_word / MAX_BATCH as f64
 }
 
 fn sliced_ns(isa: Isa, counts: &SlicedCounts) -> f64 {

@@ -7,7 +7,8 @@
 //!
 //! **Size** is what limits such code: it is read from level 2 at about ten bytes a cycle. With
 //! AVX-512, lines within 8 KiB of an address in a register are named by one byte instead of four,
-//! so registers point into those blocks of lines that are named most often.
+//! so registers point into those blocks of lines that are named most often. Code that does not
+//! stay in level 2 asks for what comes 4 KiB later.
 //!
 //! **Source**: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, sections
 //! 2.3 (VEX) and 2.7 (EVEX).
@@ -89,6 +90,14 @@ const SAVED: [u8; 5] = [3, 5, 13, 14, 15];
 const BLOCK: u32 = 256;
 /// First line of the first block: those before are near the beginning.
 const BLOCKS_BEGIN: u32 = BLOCK / 2;
+/// Code of more bytes is prefetched.
+const MOST_IN_LEVEL_2: usize = 512 << 10;
+/// Bytes of an operation, about.
+const OP_BYTES: usize = 7;
+/// How far ahead code is prefetched.
+const CODE_AHEAD: u32 = 4096;
+/// Bytes of code for each prefetch: a cache line.
+const CODE_LINE: usize = 64;
 /// What AVX2 needs a register for.
 const TEMPORARY: Register = 15;
 
@@ -97,6 +106,7 @@ pub(crate) struct Assembler {
     flavour: Flavour,
     /// Registers that point to lines.
     bases: Vec<(u8, u32)>,
+    is_prefetched: bool,
     bytes: Vec<u8>,
     /// Where the functions begin.
     entries: Vec<usize>,
@@ -132,9 +142,9 @@ impl Assembler {
         })
     }
 
-    /// Code for these instructions; `uses` says how often each line will be named. `None` where
-    /// none can be written.
-    pub(crate) fn new(isa: Isa, uses: &[u32]) -> Option<Assembler> {
+    /// Code of so many operations for these instructions; `uses` says how often each line will be
+    /// named. `None` where none can be written.
+    pub(crate) fn new(isa: Isa, uses: &[u32], n_ops: usize) -> Option<Assembler> {
         let flavour = Flavour::of(isa)?;
         let mut bases = Vec::new();
         if flavour == Flavour::Avx512 {
@@ -145,7 +155,8 @@ impl Assembler {
             let middle = |k: u32| BLOCKS_BEGIN + BLOCK * k + BLOCK / 2;
             bases = blocks.iter().zip(BASES).map(|(&(_, k), base)| (base, middle(k))).collect();
         }
-        Some(Assembler { flavour, bases, bytes: Vec::new(), entries: Vec::new() })
+        let is_prefetched = n_ops * OP_BYTES > MOST_IN_LEVEL_2;
+        Some(Assembler { flavour, bases, is_prefetched, bytes: Vec::new(), entries: Vec::new() })
     }
 
     /// Crossings in a word.
@@ -172,8 +183,15 @@ impl Assembler {
         for (base, line) in self.bases.clone() {
             self.address(base, line);
         }
+        let mut line = self.bytes.len() / CODE_LINE;
         for &op in ops {
             self.operation(op);
+            let now = self.bytes.len() / CODE_LINE;
+            if std::mem::replace(&mut line, now) != now && self.is_prefetched {
+                // prefetcht1 [rip + …]
+                self.bytes.extend([0x0f, 0x18, 0x15]);
+                self.bytes.extend(CODE_AHEAD.to_le_bytes());
+            }
         }
         saved.iter().rev().for_each(|&r| self.push_or_pop(0x58, r));
         // vzeroupper, ret.

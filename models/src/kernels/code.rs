@@ -35,7 +35,7 @@ impl Code {
         for line in functions.iter().flatten().filter_map(|op| op.line()) {
             uses[line as usize] += 1;
         }
-        let mut assembler = Assembler::new(isa, &uses)?;
+        let mut assembler = Assembler::new(isa, &uses, functions.iter().map(Vec::len).sum())?;
         functions.iter().for_each(|ops| assembler.function(ops));
         let lanes = assembler.lanes();
         let (bytes, entries) = assembler.finish();

@@ -58,6 +58,8 @@ pub(crate) const REACH_OPS: usize = REACH_BOTH + REACH_RIGHT + REACH_LEFT;
 pub(crate) const REACH_LINES: usize = 2 * REACH_BOTH + REACH_RIGHT + REACH_LEFT;
 /// Masks of one chunk; they share the high nibble.
 pub(crate) const MASK_CHUNK: usize = 2;
+/// How many cache lines ahead masks are prefetched: there are more than level 1 holds.
+const MASKS_AHEAD: usize = 16;
 /// Lines that one step of a count adds.
 pub(crate) const COUNT_STEP: usize = 8;
 /// A step of a count: lines in memory, two by two.
@@ -395,6 +397,9 @@ fn compare<W: Word>(memory: &Memory<W>, program: &Parts, lanes: &[i16]) {
         larger_nibble(memory, operand(HIGH_LINES + 1), [p4, p5, p6, p7]);
         for chunk in &program.mask_chunks[begin..window.chunks_end as usize] {
             let (reached, passed) = (memory.get(chunk.high), memory.get(chunk.high + operand(1)));
+            for line in 0..MASK_CHUNK * W::LANES / MAX_BATCH {
+                W::prefetch_to_write(out.wrapping_add(8 * (MASKS_AHEAD + line)));
+            }
             for low in &chunk.low {
                 let (first, second) = memory.get_pair(low);
                 out = memory.push(out, passed.or_and(reached, first));
