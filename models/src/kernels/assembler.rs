@@ -38,7 +38,7 @@ pub(crate) enum Op {
     AndNot { to: Register, a: Register, line: u32 },
     /// `to = a ^ b`
     Xor { to: Register, a: Register, b: Register },
-    /// `to ^= a ^ b`
+    /// `to ^= a ^ b`, where `b` is not `to`
     XorBoth { to: Register, a: Register, b: Register },
     /// `to ^= a & line`
     XorAnd { to: Register, a: Register, line: u32 },

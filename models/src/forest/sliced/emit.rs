@@ -259,3 +259,95 @@ impl Emitter<'_> {
 pub(super) fn line(operand: Operand) -> u32 {
     operand / 64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forest::Forest;
+    use crate::forest::sliced::toggles::Toggles;
+    use crate::testing::{Random, deepest_tree, random_forest, stump};
+
+    /// First line that is written; masks lie before.
+    const OUT: usize = 9000;
+
+    /// Runs operations on lines of 64 events.
+    fn interpret(ops: &[Op], lines: &mut [u64], n_registers: usize) {
+        let mut registers = vec![0; n_registers];
+        for &op in ops {
+            let r = |register: Register| registers[usize::from(register)];
+            let m = |line: u32| lines[line as usize];
+            let (to, word) = match op {
+                Op::Load { to, line } => (to, m(line)),
+                Op::Store { line, from } => {
+                    lines[line as usize] = r(from);
+                    continue;
+                }
+                Op::Copy { to, from } => (to, r(from)),
+                Op::And { to, a, line } => (to, r(a) & m(line)),
+                Op::AndNot { to, a, line } => (to, r(a) & !m(line)),
+                Op::Xor { to, a, b } => (to, r(a) ^ r(b)),
+                Op::XorBoth { to, a, b } => (to, r(to) ^ r(a) ^ r(b)),
+                Op::XorAnd { to, a, line } => (to, r(to) ^ (r(a) & m(line))),
+                Op::XorAndNot { to, a, line } => (to, r(to) ^ (r(a) & !m(line))),
+            };
+            registers[usize::from(to)] = word;
+        }
+    }
+
+    /// A mask for each node: where its bit is set, events go right.
+    fn agree(random: &mut Random, forest: &Forest, tree: usize, n_registers: usize) -> bool {
+        let range = forest.tree(tree);
+        let left = &forest.parts().left[range.clone()];
+        let values = &forest.parts().leaf_values[range];
+        let toggles = Toggles::new(left, values);
+        let masks: Vec<u32> = (0..left.len() as u32).map(|node| node + 100).collect();
+        let mut lines = vec![0; OUT + 32];
+        lines.iter_mut().for_each(|line| *line = random.next());
+        lines[ONES_LINE] = u64::MAX;
+        let before = lines.clone();
+        let tree = Tree { left, masks: &masks, toggles: &toggles.of_node };
+        let mut ops = Vec::new();
+        let places = 0..toggles.n_bits;
+        let Ok(places) = emit(&tree, places, n_registers, OUT as u32, &mut ops) else {
+            return false;
+        };
+        interpret(&ops, &mut lines, n_registers);
+        for event in 0..64 {
+            let mut node = 0;
+            while left[node] != 0 {
+                let is_right = before[masks[node] as usize] >> event & 1;
+                node = left[node] as usize + is_right as usize;
+            }
+            let bits = places.iter().zip(&lines[OUT..]);
+            let value: u32 = bits.map(|(place, line)| ((line >> event & 1) as u32) << place).sum();
+            assert_eq!(toggles.constant.wrapping_add(value as i32), values[node]);
+        }
+        assert_eq!(lines[..OUT], before[..OUT], "only bits are written");
+        true
+    }
+
+    #[test]
+    fn bits_of_random_trees_are_right_with_few_and_with_many_registers() {
+        let mut random = Random(1);
+        let mut n_emitted = 0;
+        for case in 0..300 {
+            let depth = 1 + random.below(9) as u32;
+            let forest = random_forest(&mut random, 1, 4, depth, case % 2 == 0);
+            for n_registers in [3, 9, 12, 15, 20, 32] {
+                n_emitted += usize::from(agree(&mut random, &forest, 0, n_registers));
+            }
+            assert!(agree(&mut random, &forest, 0, 64), "enough for any tree of this depth");
+        }
+        assert!(n_emitted > 600, "{n_emitted}");
+    }
+
+    #[test]
+    fn a_long_chain_takes_two_registers_beside_those_of_its_bits() {
+        let mut random = Random(2);
+        let chain = deepest_tree(3000);
+        let bits = (0..32).find(|&n| agree(&mut random, &chain, 0, n)).unwrap();
+        let n_bits = Toggles::new(&chain.parts().left, &chain.parts().leaf_values).n_bits;
+        assert_eq!(bits, n_bits as usize + 2);
+        assert!(agree(&mut random, &stump(), 0, 32));
+    }
+}
