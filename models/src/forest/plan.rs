@@ -1,7 +1,8 @@
 //! How a forest is evaluated: on its side or by walking, and which is cheaper.
 //!
 //! Walking costs what the paths cost: trees times depths. Evaluation on the side costs what the
-//! nodes cost, but shared by a batch of 512. Both give the same scores, so the choice is one of
+//! nodes cost, but shared by a batch of 512: by machine code written for the forest, or by streams
+//! of operations where there is none. All give the same scores, so the choice is one of
 //! speed only. The costs are counts of operations times measured times per operation; they need
 //! to be right about which plan wins, not about the nanoseconds.
 
@@ -217,29 +218,12 @@ impl Scorer for ForestScorer {
     }
 }
 
-/// Every tree is walked to its depth. Here and below: measured on one core of an Intel Xeon at
-/// 2.3 GHz that it shared with others.
+/// Every tree is walked to its depth. Here and below: measured on one core of an Intel Xeon
+/// (Emerald Rapids) at about 3.1 GHz that it shared with others.
 fn walk_ns(forest: &Forest) -> f64 {
     let depth = |tree| forest.depths(tree).into_iter().max().unwrap_or(0);
     let steps: u32 = (0..forest.n_trees()).map(depth).sum();
-    f64::from(steps) * 0.9
-}
-
-/// Code that is read from beyond level 2 takes longer.
-fn compiled_ns(isa: Isa, counts: &SlicedCounts) -> f64 {
-    let words = counts.windows * 60
-        + 2 * counts.masks
-        + counts.reaches
-        + counts.summed
-        + 2 * counts.lines_counted;
-    let is_far = counts.program_bytes > 1 << 20;
-    let ns_per_word = match (isa.name(), is_far) {
-        ("avx512", false) => 0.42,
-        ("avx512", true) => 0.55,
-        (_, false) => 0.75,
-        (_, true) => 1.1,
-    };
-    words as f64 * ns_per_word / MAX_BATCH as f64
+    f64::from(steps) * 0.7
 }
 
 fn sliced_ns(isa: Isa, counts: &SlicedCounts) -> f64 {
@@ -250,9 +234,19 @@ fn sliced_ns(isa: Isa, counts: &SlicedCounts) -> f64 {
         + counts.lines_counted
         + counts.reaches_counted;
     let ns_per_word = match isa.name() {
-        "avx512" => 1.4,
-        "avx2" => 2.1,
-        _ => 7.0,
+        "avx512" => 0.95,
+        "avx2" => 1.5,
+        _ => 5.0,
     };
+    words as f64 * ns_per_word / MAX_BATCH as f64
+}
+
+fn compiled_ns(isa: Isa, counts: &SlicedCounts) -> f64 {
+    let words = counts.windows * 60
+        + 2 * counts.masks
+        + counts.reaches
+        + counts.summed
+        + counts.lines_counted;
+    let ns_per_word = if isa.name() == "avx512" { 0.45 } else { 0.75 };
     words as f64 * ns_per_word / MAX_BATCH as f64
 }

@@ -110,8 +110,9 @@ impl Word for Bits256 {
     }
 }
 
-/// As prefetching, but the line comes to stay alone: stores need not ask again.
+/// As prefetching, but for the line alone to have: stores need not ask again.
 #[inline(always)]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "a hint reads and writes nothing")]
 pub(super) fn prefetch_to_write(soon: *mut u64) {
     // SAFETY: a hint, without an effect but on caches; processors that lack it do nothing. Without
     // a promise that there are such processors, LLVM would ask for reading.

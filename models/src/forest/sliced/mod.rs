@@ -9,8 +9,9 @@
 //!    without a weight at or below them are not evaluated;
 //! 4. what has a weight is added eight lines at a time, as bits of a counter ([`counts`]).
 //!
-//! This folder writes the [`Program`]; [`kernels::sliced`](crate::kernels) executes it. Scores
-//! equal those of [`ForestWalk`](super::walk::ForestWalk) bit for bit.
+//! This folder writes the [`Program`]; [`kernels::sliced`](crate::kernels) executes it. Where
+//! machine code can be written, it takes the place of steps 2 and 3 ([`compiled`]). Scores equal
+//! those of [`ForestWalk`](super::walk::ForestWalk) bit for bit.
 
 mod compiled;
 mod counts;
@@ -41,11 +42,11 @@ pub struct SlicedCounts {
     pub windows: usize,
     /// Masks "x > t", padding included.
     pub masks: usize,
-    /// Nodes whose reach is kept, and what fills up their chunks.
+    /// Nodes whose reach is kept, and what fills up their chunks; in code, those that are computed.
     pub reaches: usize,
     /// See `reaches`.
     pub reach_padding: usize,
-    /// Digits of the weights of all nodes.
+    /// Digits of the weights of all nodes; in code, bits that they toggle.
     pub summed: usize,
     /// Lines added in counts: of reaches that are kept, and of states and carries.
     pub lines_counted: usize,
@@ -152,7 +153,7 @@ fn count(program: &Program, n_nodes: usize, summed: usize) -> SlicedCounts {
         reaches: n_nodes,
         reach_padding: parts.reach.len() * REACH_LINES - n_nodes,
         summed,
-        lines_counted: parts.line_steps.as_flattened().len(),
+        lines_counted: 2 * parts.line_steps.as_flattened().len(),
         reaches_counted: parts.reach_steps.as_flattened().len(),
         memory_bytes: parts.n_lines * 64,
         program_bytes: size_of_val(parts.mask_chunks.as_slice())
