@@ -71,7 +71,11 @@ fn ways(forest: &Forest) -> Vec<(String, Box<dyn Scorer>)> {
     let mut ways: Vec<(String, Box<dyn Scorer>)> =
         vec![("plain-walk".to_owned(), Box::new(ForestWalk::new(forest)))];
     for isa in Isa::available() {
-        for (plan, choice) in [("walk", PlanChoice::Walk), ("sliced", PlanChoice::Sliced)] {
+        for (plan, choice) in [
+            ("walk", PlanChoice::Walk),
+            ("sliced", PlanChoice::Sliced),
+            ("compiled", PlanChoice::Compiled),
+        ] {
             // Extended forests cannot be sliced.
             if let Ok(scorer) = ForestScorer::new(forest, isa, choice) {
                 ways.push((format!("{plan}-{}", isa.name()), Box::new(scorer)));

@@ -11,7 +11,7 @@ pub struct EngineArgs {
     /// Instructions to use: `auto` (the best there are), `portable`, `avx2`, `avx512` or `neon`
     #[arg(long, default_value = "auto", value_parser = isa, value_name = "ISA")]
     isa: Isa,
-    /// How a forest is evaluated: `auto` (the cheaper plan), `sliced` or `walk`
+    /// How a forest is evaluated: `auto` (the cheapest plan), `compiled`, `sliced` or `walk`
     #[arg(long, default_value = "auto", value_parser = plan, value_name = "PLAN")]
     plan: PlanChoice,
 }

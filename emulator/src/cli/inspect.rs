@@ -173,7 +173,7 @@ fn write_plan(out: &mut String, scorer: &ForestScorer) -> std::fmt::Result {
             )?;
             writeln!(
                 out,
-                "           sliced: {} byte columns, {} masks, {} reaches kept, {} lines counted",
+                "           sliced: {} byte columns, {} masks, {} reaches, {} lines counted",
                 n(counts.windows),
                 n(counts.masks),
                 n(counts.reaches),
@@ -181,7 +181,7 @@ fn write_plan(out: &mut String, scorer: &ForestScorer) -> std::fmt::Result {
             )?;
             writeln!(
                 out,
-                "           {} KiB of working memory, {} KiB of operations",
+                "           {} KiB of working memory, {} KiB of operations and code",
                 n(counts.memory_bytes >> 10),
                 n(counts.program_bytes >> 10)
             )

@@ -129,7 +129,7 @@ pub struct Host {
 /// How the model was evaluated: changes no score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EvaluationSummary {
-    /// `sliced` or `walk`.
+    /// `compiled`, `sliced` or `walk`.
     pub plan: &'static str,
     /// Instruction set.
     pub isa: &'static str,

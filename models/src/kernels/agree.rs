@@ -192,6 +192,15 @@ fn with_small_thresholds(random: &mut Random, forest: Forest) -> Forest {
     Forest::new(parts).unwrap()
 }
 
+/// By streams of operations, and by machine code where there is any.
+fn on_the_side(forest: &Forest, isa: Isa) -> Vec<ForestScorer> {
+    let mut plans = vec![PlanChoice::Sliced];
+    if matches!(isa.name(), "avx2" | "avx512") {
+        plans.push(PlanChoice::Compiled);
+    }
+    plans.into_iter().map(|plan| ForestScorer::new(forest, isa, plan).unwrap()).collect()
+}
+
 /// Scores a batch with every instruction set, and compares with the walk.
 fn agree(forest: &Forest, rows: &RowBuffer) {
     let walk = ForestWalk::new(forest);
@@ -201,12 +210,13 @@ fn agree(forest: &Forest, rows: &RowBuffer) {
         assert_eq!(score, naive_score(forest, rows, 0));
     }
     for isa in Isa::available() {
-        let sliced = ForestScorer::new(forest, isa, PlanChoice::Sliced).unwrap();
-        let (mut scratch, mut out) = (sliced.scratch(), vec![7; rows.n_events()]);
-        // Twice: nothing may be left over in the scratch.
-        for _ in 0..2 {
-            sliced.score(rows.rows(), &mut scratch, &mut out);
-            assert_eq!(out, expected, "{}, {} events", isa.name(), out.len());
+        for scorer in on_the_side(forest, isa) {
+            let (mut scratch, mut out) = (scorer.scratch(), vec![7; rows.n_events()]);
+            // Twice: nothing may be left over in the scratch.
+            for _ in 0..2 {
+                scorer.score(rows.rows(), &mut scratch, &mut out);
+                assert_eq!(out, expected, "{:?}, {} events", scorer.evaluation(), out.len());
+            }
         }
     }
 }
@@ -280,12 +290,14 @@ fn scores_do_not_depend_on_what_the_padding_holds() {
     let forest = random_forest(&mut random, 10, 4, 6, false);
     let mut rows = random_rows(&mut random, 4, 300);
     for isa in Isa::available() {
-        let scorer = ForestScorer::new(&forest, isa, PlanChoice::Sliced).unwrap();
-        let mut first = vec![0; 300];
-        scorer.score(rows.rows(), &mut scorer.scratch(), &mut first);
-        (0..4).for_each(|f| rows.column_mut(f)[300..].fill(i16::MAX));
-        let mut second = vec![0; 300];
-        scorer.score(rows.rows(), &mut scorer.scratch(), &mut second);
-        assert_eq!(first, second);
+        for scorer in on_the_side(&forest, isa) {
+            let mut first = vec![0; 300];
+            scorer.score(rows.rows(), &mut scorer.scratch(), &mut first);
+            (0..4).for_each(|f| rows.column_mut(f)[300..].fill(i16::MAX));
+            let mut second = vec![0; 300];
+            scorer.score(rows.rows(), &mut scorer.scratch(), &mut second);
+            assert_eq!(first, second);
+            (0..4).for_each(|f| rows.column_mut(f)[300..].fill(0));
+        }
     }
 }

@@ -95,6 +95,10 @@ impl Word for Bits256 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(soon).cast()) }
     }
     #[inline(always)]
+    fn prefetch_to_write(soon: *mut u64) {
+        prefetch_to_write(soon);
+    }
+    #[inline(always)]
     unsafe fn narrow(_: Avx2, from: *const i16, offset: i16) -> Self {
         // SAFETY: the proof; the caller guarantees the integers.
         Bits256(unsafe { narrow_256(from, offset) })
@@ -103,6 +107,17 @@ impl Word for Bits256 {
     unsafe fn put_bytes(self, to: *mut u8) {
         // SAFETY: the word is the proof; the caller guarantees the room.
         unsafe { put_bytes_256(to, self.0) }
+    }
+}
+
+/// As prefetching, but for the line alone to have: stores need not ask again.
+#[inline(always)]
+#[expect(clippy::pointers_in_nomem_asm_block, reason = "a hint reads and writes nothing")]
+pub(super) fn prefetch_to_write(soon: *mut u64) {
+    // SAFETY: a hint, without an effect but on caches; processors that lack it do nothing. Without
+    // a promise that there are such processors, LLVM would ask for reading.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) soon, options(nomem, nostack, preserves_flags));
     }
 }
 

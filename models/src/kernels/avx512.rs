@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{narrow_256, put_bytes_256, shift_left_256, shift_right_256};
+use super::avx2::{narrow_256, prefetch_to_write, put_bytes_256, shift_left_256, shift_right_256};
 use super::word::Word;
 
 /// Owning one proves that the processor has AVX2 and AVX-512 F, BW, DQ and VL.
@@ -121,6 +121,10 @@ macro_rules! word {
             fn prefetch(soon: &i16) {
                 // SAFETY: a hint, without an effect but on caches; every x86-64 processor has it.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(soon).cast()) }
+            }
+            #[inline(always)]
+            fn prefetch_to_write(soon: *mut u64) {
+                prefetch_to_write(soon);
             }
             #[inline(always)]
             fn choose(self, a: Self, b: Self) -> Self {

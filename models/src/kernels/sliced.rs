@@ -16,6 +16,7 @@
 //! halve them once or more often. So one program serves every width, and narrow words use less
 //! memory.
 
+use super::code::Code;
 use super::isa::{Isa, Kernel, Width};
 use super::word::{Word, transpose};
 use crate::rows::{AlignedLanes, LANE_STRIDE, MAX_BATCH, Rows};
@@ -55,8 +56,10 @@ pub(crate) const REACH_LEFT: usize = 4;
 pub(crate) const REACH_OPS: usize = REACH_BOTH + REACH_RIGHT + REACH_LEFT;
 /// Lines that a chunk writes.
 pub(crate) const REACH_LINES: usize = 2 * REACH_BOTH + REACH_RIGHT + REACH_LEFT;
-/// Masks of one chunk; they share the high nibble.
+/// Masks of one chunk.
 pub(crate) const MASK_CHUNK: usize = 2;
+/// How many cache lines ahead masks are prefetched: there are more than level 1 holds.
+const MASKS_AHEAD: usize = 16;
 /// Lines that one step of a count adds.
 pub(crate) const COUNT_STEP: usize = 8;
 /// A step of a count: lines in memory, two by two.
@@ -91,14 +94,9 @@ pub(crate) struct Window {
     pub chunks_end: u32,
 }
 
-/// Masks "byte > 16 high + low" for one high nibble and several low ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MaskChunk {
-    /// "High nibble > high − 1"; the line after it is "high nibble > high".
-    pub high: Operand,
-    /// "Low nibble > low", two by two.
-    pub low: [OperandPair; MASK_CHUNK / 2],
-}
+/// A mask "byte > 16 high + low": first the line "high nibble > high − 1", after which lies "high
+/// nibble > high", then "low nibble > low".
+pub(crate) type MaskOp = OperandPair;
 
 /// The crossings that get to a child: those that get to its parent (first operand) and pass the
 /// mask (second operand), or do not. The sibling's reach is as good as a mask, if it is in memory.
@@ -134,8 +132,10 @@ pub(crate) struct Group {
 pub(crate) struct Parts {
     pub n_features: usize,
     pub windows: Vec<Window>,
-    pub mask_chunks: Vec<MaskChunk>,
+    pub mask_chunks: Vec<[MaskOp; MASK_CHUNK]>,
     pub reach: Vec<[ReachOp; REACH_OPS]>,
+    /// Instead of chunks of reach operations: machine code, the k-th function for the k-th group.
+    pub code: Option<Code>,
     pub line_steps: Vec<LineStep>,
     pub reach_steps: Vec<ReachStep>,
     pub counts: Vec<Count>,
@@ -195,7 +195,8 @@ impl Program {
             let (first, second) = pair.split();
             inside(&first) && inside(&second)
         };
-        assert!(parts.mask_chunks.iter().all(|c| run(&c.high, 2) && c.low.iter().all(pair)));
+        let mask = |op: &MaskOp| pair(op) && run(&op.split().0, 2);
+        assert!(parts.mask_chunks.as_flattened().iter().all(mask), "operands of masks");
         assert!(fits(MASK_LINES, MASK_CHUNK * parts.mask_chunks.len()), "room for the masks");
         let mut begin = 0;
         for group in &parts.groups {
@@ -212,6 +213,8 @@ impl Program {
         assert!(fits(parts.carry_line, parts.n_carries()), "room for the carries");
         assert!(parts.planes.iter().all(inside), "planes");
         assert!(parts.planes.len() <= 32, "sums of 32 bits");
+        let has_room = |code: &Code| parts.reach.is_empty() && code.n_lines() <= n_lines;
+        assert!(parts.code.as_ref().is_none_or(has_room), "room for what code writes");
         Program(parts)
     }
 
@@ -240,7 +243,14 @@ impl Program {
         assert_eq!(out.len(), rows.n_events(), "one score per event");
         assert!(memory.lanes().len() >= self.n_lanes(), "memory of another program");
         let lanes = rows.lanes_padded();
-        let width = if out.len() > isa.narrow_lanes() { Width::Wide } else { Width::Narrow };
+        let is_wide = match &self.0.code {
+            Some(code) => {
+                assert_eq!(code.isa(), isa, "code of other instructions");
+                code.lanes() > isa.narrow_lanes()
+            }
+            None => out.len() > isa.narrow_lanes(),
+        };
+        let width = if is_wide { Width::Wide } else { Width::Narrow };
         isa.run(Evaluation { program: &self.0, lanes, memory: memory.words_mut(), out }, width);
     }
 }
@@ -263,6 +273,7 @@ impl Kernel for Evaluation<'_> {
     #[inline(always)]
     fn run<W: Word>(self, proof: W::Proof) {
         let Evaluation { program, lanes, memory, out } = self;
+        assert!(program.code.as_ref().is_none_or(|code| code.lanes() == W::LANES), "their words");
         let memory = Memory::<W> { proof, base: memory.as_mut_ptr() };
         for line in ZERO_LINE..ONES_LINE {
             memory.set(operand(line), W::splat(proof, 0));
@@ -296,13 +307,24 @@ impl<W: Word> Memory<W> {
         // SAFETY: the operand is that of a line of the memory, as said at the type.
         unsafe { W::load(self.proof, self.place(operand)) }
     }
+    /// The operands of a pair.
+    #[inline(always)]
+    fn split(pair: &OperandPair) -> (Operand, Operand) {
+        // Volatile, or compilers load several pairs at once and then take the vector apart.
+        // SAFETY: reading what a reference points to.
+        unsafe { std::ptr::read_volatile(pair) }.split()
+    }
     /// Both lines of a pair.
     #[inline(always)]
     fn get_pair(&self, pair: &OperandPair) -> (W, W) {
-        // Volatile, or compilers load several pairs at once and then take the vector apart.
-        // SAFETY: reading what a reference points to.
-        let (first, second) = unsafe { std::ptr::read_volatile(pair) }.split();
+        let (first, second) = Self::split(pair);
         (self.get(first), self.get(second))
+    }
+    #[inline(always)]
+    fn mask(&self, op: &MaskOp) -> W {
+        let (high, low) = Self::split(op);
+        let (reached, passed) = (self.get(high), self.get(high + operand(1)));
+        passed.or_and(reached, self.get(low))
     }
     #[inline(always)]
     fn right(&self, op: &ReachOp) -> W {
@@ -381,11 +403,11 @@ fn compare<W: Word>(memory: &Memory<W>, program: &Parts, lanes: &[i16]) {
         larger_nibble(memory, operand(LOW_LINES), [p0, p1, p2, p3]);
         larger_nibble(memory, operand(HIGH_LINES + 1), [p4, p5, p6, p7]);
         for chunk in &program.mask_chunks[begin..window.chunks_end as usize] {
-            let (reached, passed) = (memory.get(chunk.high), memory.get(chunk.high + operand(1)));
-            for low in &chunk.low {
-                let (first, second) = memory.get_pair(low);
-                out = memory.push(out, passed.or_and(reached, first));
-                out = memory.push(out, passed.or_and(reached, second));
+            for line in 0..MASK_CHUNK * W::LANES / MAX_BATCH {
+                W::prefetch_to_write(out.wrapping_add(8 * (MASKS_AHEAD + line)));
+            }
+            for op in chunk {
+                out = memory.push(out, memory.mask(op));
             }
         }
         begin = window.chunks_end as usize;
@@ -416,7 +438,12 @@ fn reach_and_count<W: Word>(memory: &Memory<W>, program: &Parts) {
     let (mut reach_begin, mut counts_begin) = (0, 0);
     let (mut lines_begin, mut reaches_begin) = (0, 0);
     let mut carry = memory.place(operand(program.carry_line));
-    for group in &program.groups {
+    for (k, group) in program.groups.iter().enumerate() {
+        if let Some(code) = &program.code {
+            // SAFETY: the program has as many lines as the code asks for, the memory is as said at
+            // its type, and these are words of the code's width.
+            unsafe { code.run(k, memory.base) };
+        }
         let mut out = memory.place(group.line);
         for chunk in &program.reach[reach_begin..group.reach_end as usize] {
             for op in &chunk[..REACH_BOTH] {

@@ -54,6 +54,9 @@ pub(crate) trait Word: Copy {
     /// Asks for the cache line of an integer that will be read soon.
     #[inline(always)]
     fn prefetch(_: &i16) {}
+    /// Asks for the cache line of a word that will be written soon.
+    #[inline(always)]
+    fn prefetch_to_write(_: *mut u64) {}
     /// `self | (a & b)`
     #[inline(always)]
     fn or_and(self, a: Self, b: Self) -> Self {
@@ -179,6 +182,10 @@ impl<W: Word> Word for Pair<W> {
     #[inline(always)]
     fn prefetch(soon: &i16) {
         W::prefetch(soon);
+    }
+    #[inline(always)]
+    fn prefetch_to_write(soon: *mut u64) {
+        W::prefetch_to_write(soon);
     }
     #[inline(always)]
     fn choose(self, a: Self, b: Self) -> Self {

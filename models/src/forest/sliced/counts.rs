@@ -10,7 +10,7 @@
 //! A negative digit adds the complement of its line instead, and the constant of the program has
 //! the rest: −x = (1 − x) − 1.
 
-use super::schedule::{NOTHING, Reach, Schedule};
+use super::schedule::{NOTHING, Reach, Term};
 use super::weights;
 use crate::kernels::sliced::{
     CARRY_STEPS, COUNT_STEP, Count, Group, LineStep, Operand, OperandPair, REACH_LINES, ReachOp,
@@ -30,6 +30,18 @@ struct Terms {
     reaches: Vec<(usize, ReachOp)>,
 }
 
+/// Where reaches lie that are to be counted.
+pub(super) struct ReachLines {
+    /// Chunks that write them.
+    pub n_chunks: usize,
+    /// Chunks of a turn of the ring.
+    pub turn: usize,
+    /// Their first line.
+    pub begin: usize,
+    /// First line after them.
+    pub end: usize,
+}
+
 pub(super) struct Counts {
     pub line_steps: Vec<LineStep>,
     pub reach_steps: Vec<ReachStep>,
@@ -46,9 +58,9 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The counts of what is scheduled; they write behind it.
-    pub(super) fn new(weights: &[i64], schedule: &Schedule, reach_line: usize) -> Counts {
-        let first_line = schedule.end_line;
+    /// The counts of terms, in the order in which they can be added; they write behind all reaches.
+    pub(super) fn new(terms: &[Term], reaches: &ReachLines) -> Counts {
+        let first_line = reaches.end;
         let mut counts = Counts {
             line_steps: Vec::new(),
             reach_steps: Vec::new(),
@@ -63,11 +75,11 @@ impl Counts {
         };
         let mut waiting: [[Terms; 2]; MAX_PLANES] = Default::default();
         let mut begun = [false; MAX_PLANES];
-        let mut terms = schedule.terms.iter().peekable();
-        let (mut begin, n_chunks) = (0, schedule.chunks.len());
+        let mut terms = terms.iter().peekable();
+        let (mut begin, n_chunks) = (0, reaches.n_chunks);
         for done in 0..=n_chunks {
             while let Some(term) = terms.next_if(|term| term.ready <= done) {
-                for (sign, digits) in weights::digits(weights[term.node]).into_iter().enumerate() {
+                for (sign, digits) in weights::digits(term.weight).into_iter().enumerate() {
                     for place in (0..MAX_PLANES).filter(|place| digits >> place & 1 == 1) {
                         let terms = &mut waiting[place][sign];
                         match term.reach {
@@ -88,10 +100,10 @@ impl Counts {
                     counts.push(place, from, state, &taken);
                 }
             }
-            if done > begin && (counts.counts.len() > n_counts || done % schedule.turn == 0)
+            if done > begin && (counts.counts.len() > n_counts || done % reaches.turn == 0)
                 || done == n_chunks
             {
-                let line = operand(reach_line + begin % schedule.turn * REACH_LINES);
+                let line = operand(reaches.begin + begin % reaches.turn * REACH_LINES);
                 counts.end_group(line, done);
                 begin = done;
             }
@@ -101,7 +113,7 @@ impl Counts {
             (0..STATE_LINES).for_each(|bit| counts.add_later(place, bit, state));
         }
         counts.finish();
-        counts.end_group(operand(reach_line), n_chunks);
+        counts.end_group(operand(reaches.begin), n_chunks);
         counts
     }
 

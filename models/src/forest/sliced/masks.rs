@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 
 use crate::forest::{AxisSplit, Forest};
 use crate::kernels::sliced::{
-    HIGH_LINES, LOW_LINES, MASK_CHUNK, MASK_LINES, MaskChunk, Operand, OperandPair, Window, operand,
+    HIGH_LINES, LOW_LINES, MASK_CHUNK, MASK_LINES, MaskOp, Operand, Window, operand,
 };
 
-/// A low nibble that is never passed: fills up chunks.
-const NEVER: Operand = operand(LOW_LINES + 15);
+/// Nibbles that are never passed: fill up chunks.
+const NEVER: MaskOp = MaskOp::new(operand(HIGH_LINES + 15), operand(LOW_LINES + 15));
 
 pub(super) struct Masks {
     pub windows: Vec<Window>,
-    pub chunks: Vec<MaskChunk>,
+    pub chunks: Vec<[MaskOp; MASK_CHUNK]>,
     lines: BTreeMap<AxisSplit, Operand>,
 }
 
@@ -53,18 +53,15 @@ impl Masks {
 
     fn push_window(&mut self, first: AxisSplit, splits: &[AxisSplit]) {
         let code = |split: &AxisSplit| (split.threshold - first.threshold) as u8;
-        for splits in splits.chunk_by(|a, b| code(a) >> 4 == code(b) >> 4) {
-            for splits in splits.chunks(MASK_CHUNK) {
-                let first_line = MASK_LINES + MASK_CHUNK * self.chunks.len();
-                let mut low = [NEVER; MASK_CHUNK];
-                for (k, split) in splits.iter().enumerate() {
-                    low[k] = operand(LOW_LINES + usize::from(code(split) & 15));
-                    self.lines.insert(*split, operand(first_line + k));
-                }
-                let high = operand(HIGH_LINES + usize::from(code(&splits[0]) >> 4));
-                let pair = |k: usize| OperandPair::new(low[2 * k], low[2 * k + 1]);
-                self.chunks.push(MaskChunk { high, low: std::array::from_fn(pair) });
+        for splits in splits.chunks(MASK_CHUNK) {
+            let first_line = MASK_LINES + MASK_CHUNK * self.chunks.len();
+            let mut chunk = [NEVER; MASK_CHUNK];
+            for (k, split) in splits.iter().enumerate() {
+                let (high, low) = (usize::from(code(split) >> 4), usize::from(code(split) & 15));
+                chunk[k] = MaskOp::new(operand(HIGH_LINES + high), operand(LOW_LINES + low));
+                self.lines.insert(*split, operand(first_line + k));
             }
+            self.chunks.push(chunk);
         }
         self.windows.push(Window {
             feature: u32::from(first.feature),
@@ -76,5 +73,10 @@ impl Masks {
     /// Where the mask of a split is.
     pub(super) fn line(&self, split: AxisSplit) -> Operand {
         self.lines[&split]
+    }
+
+    /// Where the mask of a split is, if there is one.
+    pub(super) fn find(&self, split: AxisSplit) -> Option<Operand> {
+        self.lines.get(&split).copied()
     }
 }

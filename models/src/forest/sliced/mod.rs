@@ -9,12 +9,16 @@
 //!    without a weight at or below them are not evaluated;
 //! 4. what has a weight is added eight lines at a time, as bits of a counter ([`counts`]).
 //!
-//! This folder writes the [`Program`]; [`kernels::sliced`](crate::kernels) executes it. Scores
-//! equal those of [`ForestWalk`](super::walk::ForestWalk) bit for bit.
+//! This folder writes the [`Program`]; [`kernels::sliced`](crate::kernels) executes it. Where
+//! machine code can be written, it takes the place of steps 2 and 3 ([`compiled`]). Scores equal
+//! those of [`ForestWalk`](super::walk::ForestWalk) bit for bit.
 
+mod compiled;
 mod counts;
+mod emit;
 mod masks;
 mod schedule;
+mod toggles;
 mod weights;
 
 use super::{Forest, Splits};
@@ -22,7 +26,8 @@ use crate::kernels::isa::Isa;
 use crate::kernels::sliced::{MASK_CHUNK, MASK_LINES, Parts, Program, REACH_LINES};
 use crate::rows::Rows;
 use crate::scorer::{Score, Scratch};
-use counts::Counts;
+pub(super) use compiled::ForestCompiled;
+use counts::{Counts, ReachLines};
 use masks::Masks;
 use schedule::{Needs, Schedule};
 
@@ -37,11 +42,11 @@ pub struct SlicedCounts {
     pub windows: usize,
     /// Masks "x > t", padding included.
     pub masks: usize,
-    /// Nodes whose reach is kept, and what fills up their chunks.
+    /// Nodes whose reach is kept, and what fills up their chunks; in code, those that are computed.
     pub reaches: usize,
     /// See `reaches`.
     pub reach_padding: usize,
-    /// Digits of the weights of all nodes.
+    /// Digits of the weights of all nodes; in code, bits that they toggle.
     pub summed: usize,
     /// Lines added in counts: of reaches that are kept, and of states and carries.
     pub lines_counted: usize,
@@ -49,7 +54,7 @@ pub struct SlicedCounts {
     pub reaches_counted: usize,
     /// Bytes of working memory for words of 512.
     pub memory_bytes: usize,
-    /// Bytes of operations.
+    /// Bytes of operations, and of machine code.
     pub program_bytes: usize,
 }
 
@@ -80,7 +85,13 @@ impl ForestSliced {
             masks: &masks,
         };
         let schedule = Schedule::new(&needs, reach_line);
-        let counts = Counts::new(&weights.of_node, &schedule, reach_line);
+        let reaches = ReachLines {
+            n_chunks: schedule.chunks.len(),
+            turn: schedule.turn,
+            begin: reach_line,
+            end: schedule.end_line,
+        };
+        let counts = Counts::new(&schedule.terms, &reaches);
         let summed = weights.of_node.iter().map(|&w| weights::n_digits(w) as usize).sum();
         let n_lines = counts.end_line();
         let parts = Parts {
@@ -88,6 +99,7 @@ impl ForestSliced {
             windows: masks.windows,
             mask_chunks: masks.chunks,
             reach: schedule.chunks,
+            code: None,
             line_steps: counts.line_steps,
             reach_steps: counts.reach_steps,
             counts: counts.counts,
@@ -141,7 +153,7 @@ fn count(program: &Program, n_nodes: usize, summed: usize) -> SlicedCounts {
         reaches: n_nodes,
         reach_padding: parts.reach.len() * REACH_LINES - n_nodes,
         summed,
-        lines_counted: parts.line_steps.as_flattened().len(),
+        lines_counted: 2 * parts.line_steps.as_flattened().len(),
         reaches_counted: parts.reach_steps.as_flattened().len(),
         memory_bytes: parts.n_lines * 64,
         program_bytes: size_of_val(parts.mask_chunks.as_slice())

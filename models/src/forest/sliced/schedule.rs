@@ -40,10 +40,10 @@ pub(super) struct Schedule {
     pub n_lines: usize,
 }
 
-/// The reach of a node with a weight.
+/// What is added with a weight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
-    pub node: usize,
+    pub weight: i64,
     pub reach: Reach,
     /// The chunk after which it can be added.
     pub ready: usize,
@@ -248,8 +248,9 @@ impl Scheduler<'_> {
 
     /// What has a weight is to be added, from now on.
     fn add(&mut self, node: usize, reach: Reach, last: usize, ready: usize) {
-        if self.needs.weights[node] != 0 {
-            self.schedule.terms.push(Term { node, reach, ready, last });
+        let weight = self.needs.weights[node];
+        if weight != 0 {
+            self.schedule.terms.push(Term { weight, reach, ready, last });
         }
     }
 }
