@@ -418,7 +418,7 @@ fn a_client_that_takes_nothing_or_talks_nonsense_costs_the_server_nothing() {
         assert!(summary.counts.scored > 1000);
         let reports = server.stop_after(5);
         let told = |text: &str| reports.iter().filter(|r| r.problem.contains(text)).count();
-        assert_eq!(told("took nothing"), 1, "{reports:?}");
+        assert!(told("took nothing") >= 1, "{reports:?}");
         assert_eq!(told("did not greet"), 1, "{reports:?}");
         assert_eq!(told("refused"), 2, "{reports:?}");
     });
@@ -478,7 +478,7 @@ fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
     watched(|| {
         let server = Serving::start(boards(2));
         let lines = [0, 1].map(|k| {
-            let at = if k == 0 { usize::MAX } else { 3000 };
+            let at = if k == 0 { usize::MAX } else { 6000 };
             Line::to_board(
                 server.addresses()[k],
                 Box::new(move |connection| match connection {

@@ -28,6 +28,8 @@ pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 const SLOWEST_BYTES_PER_S: u32 = 1 << 24;
 /// A permit of the buffer stands for so many bytes.
 pub const PERMIT_BYTES: usize = 1 << 10;
+/// No stream is so long, in frames or crossings: a larger number is a lie.
+const NUMBER_MAX: u64 = 1 << 48;
 /// Payload buffers that are kept to be used again.
 const SPARES_MAX: usize = 32;
 
@@ -164,6 +166,12 @@ impl Client {
             let mut header = vec![0; len];
             stream.read_exact(&mut header).await.map_err(again)?;
             let hello = ServerHello::read(&fixed, &header).map_err(|error| self.refusal(error))?;
+            if hello.identity.n_crossings > NUMBER_MAX {
+                return Err(Break::Never(format!(
+                    "expected at most {NUMBER_MAX} crossings in a stream, found {}",
+                    hello.identity.n_crossings
+                )));
+            }
             Ok((stream, hello))
         };
         match timeout(self.timeout, greet).await {
@@ -278,11 +286,11 @@ impl Client {
         let FrameHead { kind, number, .. } = frame.head;
         match kind {
             FrameKind::Alive => return None,
-            FrameKind::End => return Some(Break::Ended(number)),
+            FrameKind::End => return Some(Break::Ended(number.min(NUMBER_MAX))),
             FrameKind::Block | FrameKind::Damaged | FrameKind::Dropped => {}
         }
         let of_this_share = number % u64::from(self.hello.connections);
-        if of_this_share != u64::from(self.hello.connection) {
+        if of_this_share != u64::from(self.hello.connection) || number > NUMBER_MAX {
             self.counters.protocol_errors.add(1);
             return Some(Break::Again(format!("frame {number} is of another connection's share")));
         }
