@@ -41,6 +41,7 @@ enum Item {
 }
 
 /// What a connection brings.
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated for every orbit")]
 enum Message {
     Orbit(Block, OrbitCounts),
     GaveUp(String),
@@ -346,7 +347,7 @@ impl Link {
 /// A connection as the one who merges sees it.
 struct Input {
     from: Receiver<Message>,
-    front: Option<(Block, OrbitCounts)>,
+    front: Option<Block>,
     is_open: bool,
 }
 
@@ -373,14 +374,13 @@ impl Merge<'_> {
                 self.find_front(k).await?;
             }
             let fronts = self.inputs.iter().filter_map(|input| input.front.as_ref());
-            let Some(orbit) = fronts.filter_map(|(block, _)| orbit_of(block)).min() else {
+            let Some(orbit) = fronts.filter_map(orbit_of).min() else {
                 return self.say(Delivery::End).await;
             };
             let mut whole: Option<Block> = None;
             for k in 0..self.inputs.len() {
-                let of_orbit =
-                    |(block, _): &mut (Block, OrbitCounts)| orbit_of(block) == Some(orbit);
-                let Some((block, _)) = self.inputs[k].front.take_if(of_orbit) else { continue };
+                let of_orbit = |block: &mut Block| orbit_of(block) == Some(orbit);
+                let Some(block) = self.inputs[k].front.take_if(of_orbit) else { continue };
                 match &mut whole {
                     None => whole = Some(block),
                     Some(whole) => {
@@ -401,7 +401,7 @@ impl Merge<'_> {
                     self.account(&counts).await?;
                     // An orbit without events has nothing for anybody.
                     if !block.is_empty() {
-                        self.inputs[k].front = Some((block, counts));
+                        self.inputs[k].front = Some(block);
                     }
                 }
                 Some(Message::GaveUp(why)) => {
