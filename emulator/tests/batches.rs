@@ -21,9 +21,12 @@ use scout40::network::NetworkOptions;
 use scout40::reader::{BlockPool, Filled, Reader};
 use scout40::ring::{ring, send};
 use scout40::sink::LatencyLog;
+use scout40::source::SourceSpec;
 use scout40::worker::{Shared, Worker};
+use scout40_replay::event::{Block, ColumnSet};
+use scout40_replay::format::StreamHeader;
 use scout40_replay::pacing::Rate;
-use scout40_replay::source::FileSource;
+use scout40_replay::source::{Delivery, FileSource, Source, SourceError, SourceFacts};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
@@ -350,4 +353,88 @@ fn a_reader_that_may_stall_reads_everything_however_late() {
     let late = drive(RunConfig { stall: true, ..slow_config() }, 1_000_000);
     assert_eq!((late.counts.scored, late.injected), (500, 500));
     assert_eq!(late.scores, drive(slow_config(), 0).scores);
+}
+
+/// A source that has nothing when it is asked for the first few times.
+struct Halting {
+    of_file: FileSource,
+    n_pending: usize,
+}
+
+impl Source for Halting {
+    fn header(&self) -> &StreamHeader {
+        self.of_file.header()
+    }
+
+    fn facts(&self) -> SourceFacts {
+        SourceFacts { is_live: true, ..self.of_file.facts() }
+    }
+
+    fn columns(&self) -> ColumnSet {
+        self.of_file.columns()
+    }
+
+    fn next_block(
+        &mut self,
+        wanted: ColumnSet,
+        block: &mut Block,
+    ) -> Result<Delivery, SourceError> {
+        match self.n_pending {
+            0 => self.of_file.next_block(wanted, block),
+            _ => {
+                self.n_pending -= 1;
+                Ok(Delivery::Pending)
+            }
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), SourceError> {
+        self.of_file.rewind()
+    }
+}
+
+/// Fills batches from a halting source at these times, in ms; what became of each call, the first
+/// batch, and the gaps that were counted.
+fn halting(n_pending: usize, config: RunConfig, times_ms: &[u64]) -> (Vec<Filled>, Batch, u64) {
+    let SourceSpec::File(path) = &config.source else { unreachable!("it is a file") };
+    let source = Halting { of_file: FileSource::open(path).unwrap(), n_pending };
+    let mut prepared = PreparedRun::new(config).unwrap();
+    prepared.plan.facts = source.facts();
+    let PreparedRun { plan, slots, reader, .. } = prepared;
+    let n_features = plan.model.as_ref().unwrap().scorer.n_features();
+    let mut pool = BlockPool::default();
+    let mut reader = Reader::new(Box::new(source), slots, &plan, reader);
+    let batch = || Batch::new(plan.config.batch_size, n_features, &plan.menu);
+    let (mut first, mut all) = (batch(), Vec::new());
+    for &ms in times_ms {
+        reader.set_time(ms * 1_000_000_000);
+        let mut next = batch();
+        let to = if first.len == 0 { &mut first } else { &mut next };
+        all.push(reader.fill(to, &mut pool).unwrap());
+    }
+    (all, first, reader.trouble.source_gaps)
+}
+
+#[test]
+fn a_clock_waits_for_a_live_source_and_counts_the_gap() {
+    let (filled, batch, gaps) = halting(2, config("all"), &[0, 10, 20]);
+    assert_eq!(filled, [Filled::Waiting, Filled::Waiting, Filled::Ready]);
+    assert_eq!((batch.outcome, gaps), (Outcome::Scored, 1));
+    let clock = Rate::LHC.clock().unwrap();
+    let first_due_ps = clock.due_ps(batch.slots[0].first);
+    assert!((24_000_000_000..24_000_100_000).contains(&first_due_ps), "{first_due_ps}");
+    // In time, there is no gap: nothing was due while there was nothing.
+    let (filled, batch, gaps) = halting(2, config("all"), &[0, 0, 0]);
+    assert_eq!((filled[2], batch.slots[0].first, gaps), (Filled::Ready, 0, 0));
+    // Without a clock nothing is ever due.
+    let unpaced = RunConfig { rate: Rate::Max, ..config("all") };
+    let (_, batch, gaps) = halting(2, unpaced, &[0, 10, 20]);
+    assert_eq!((batch.slots[0].first, gaps), (0, 0));
+}
+
+#[test]
+fn a_run_from_a_live_source_that_sends_nothing_ends_in_time() {
+    let ending = RunConfig { duration: Some(Duration::from_millis(15)), ..config("all") };
+    let (filled, _, _) = halting(9, ending, &[0, 10, 20]);
+    assert_eq!(filled, [Filled::Waiting, Filled::Waiting, Filled::End]);
 }

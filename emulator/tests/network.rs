@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use network_parts::*;
+use scout40::config::RunConfig;
 use scout40::network::{Framing, NetworkSummary, Overflow};
 use scout40::sink::RunSummary;
 use scout40::source::SourceSpec;
@@ -108,7 +109,7 @@ fn a_damaged_block_of_the_sender_is_corrupt_at_the_receiver_too() {
 #[test]
 fn a_repeated_stream_goes_on_where_it_ended_as_in_a_file() {
     watched(|| {
-        let repeat = |config: &mut scout40::config::RunConfig| config.orbits = Some(35);
+        let repeat = |config: &mut RunConfig| config.orbits = Some(35);
         let (of_file, expected) = run_with(file(), |config| {
             repeat(config);
             config.repeat = true;
@@ -165,7 +166,7 @@ fn one_connection_of_two_that_dies_costs_its_share_and_no_more() {
             }),
         );
         let source = tcp(&[server.address(), line.address()]);
-        let (summary, _) = run(source);
+        let (summary, _) = run_with(source, impatient);
         check_account(&summary);
         let sizes = block_sizes();
         let share: u64 = sizes.iter().skip(1).step_by(2).sum();
@@ -191,7 +192,7 @@ fn a_sender_that_dies_within_a_block_leaves_a_truncated_one() {
                 _ => vec![Fault::Cut { at: 0 }],
             }),
         );
-        let (summary, _) = run(line.source());
+        let (summary, _) = run_with(line.source(), impatient);
         check_account(&summary);
         let sizes = block_sizes();
         assert_eq!((summary.counts.scored, summary.counts.truncated), (sizes[0], sizes[1]));
@@ -219,7 +220,7 @@ fn lengths_that_lie_neither_fill_the_memory_nor_hang() {
         };
         for len in [PAYLOAD_BYTES_MAX as u32, PAYLOAD_BYTES_MAX as u32 + 1, u32::MAX] {
             let sender = lie(move |_, bytes| bytes.extend(head(len).to_bytes()));
-            let (summary, _) = run(sender.source());
+            let (summary, _) = run_with(sender.source(), impatient);
             check_account(&summary);
             assert_eq!(summary.counts.scored, 0);
             let counted = network(&summary);
@@ -232,10 +233,10 @@ fn lengths_that_lie_neither_fill_the_memory_nor_hang() {
 #[test]
 fn a_sender_that_says_nothing_or_nonsense_is_given_up() {
     watched(|| {
-        let (summary, _) = run(lie(|_, _| {}).source());
+        let (summary, _) = run_with(lie(|_, _| {}).source(), impatient);
         check_account(&summary);
         assert!(network(&summary).stalled_peers > 0);
-        let (summary, _) = run(lie(|_, bytes| bytes.extend([0x5a; 4000])).source());
+        let (summary, _) = run_with(lie(|_, bytes| bytes.extend([0x5a; 4000])).source(), impatient);
         check_account(&summary);
         assert!(network(&summary).protocol_errors > 0);
         for text in
@@ -244,7 +245,7 @@ fn a_sender_that_says_nothing_or_nonsense_is_given_up() {
             let sender = Scripted::start(move |_, mut stream: TcpStream, _| {
                 let _ = stream.write_all(text);
             });
-            let (refused, _) = try_run(sender.source(), |_| {});
+            let (refused, _) = try_run(sender.source(), impatient);
             let refused = refused.unwrap_err();
             assert!(refused.contains("scout40") && refused.contains("hint:"), "{refused}");
         }
@@ -255,7 +256,7 @@ fn a_sender_that_says_nothing_or_nonsense_is_given_up() {
 fn nobody_listening_is_told_with_what_to_do() {
     watched(|| {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (refused, _) = try_run(tcp(&[closed]), |_| {});
+        let (refused, _) = try_run(tcp(&[closed]), impatient);
         let refused = refused.unwrap_err();
         assert!(refused.contains(&closed.to_string()) && refused.contains("scout40 serve"));
     });
@@ -395,7 +396,8 @@ fn a_paced_sender_and_a_paced_run_come_together() {
 #[test]
 fn a_client_that_takes_nothing_or_talks_nonsense_costs_the_server_nothing() {
     watched(|| {
-        let server = Serving::start(ServeOptions { repeat: true, ..serve_options(1) });
+        let server =
+            Serving::start(ServeOptions { repeat: true, timeout: 4 * TIMEOUT, ..serve_options(1) });
         let hello = ClientHello { connection: 0, connections: 1, first_frame: 0, digest: 0 };
         let mut silent = TcpStream::connect(server.address()).unwrap();
         silent.write_all(&hello.to_bytes()).unwrap();
@@ -416,7 +418,7 @@ fn a_client_that_takes_nothing_or_talks_nonsense_costs_the_server_nothing() {
         assert!(summary.counts.scored > 1000);
         let reports = server.stop_after(5);
         let told = |text: &str| reports.iter().filter(|r| r.problem.contains(text)).count();
-        assert_eq!(told("took nothing"), 1, "{reports:?}");
+        assert!(told("took nothing") >= 1, "{reports:?}");
         assert_eq!(told("did not greet"), 1, "{reports:?}");
         assert_eq!(told("refused"), 2, "{reports:?}");
     });
@@ -428,6 +430,11 @@ fn boards(n: usize) -> ServeOptions {
 
 fn run_boards(source: SourceSpec) -> (RunSummary, Vec<u8>) {
     run_with(source, |config| config.network.framing = Framing::Dth256)
+}
+
+fn impatient_with_boards(config: &mut RunConfig) {
+    impatient(config);
+    config.network.framing = Framing::Dth256;
 }
 
 #[test]
@@ -471,7 +478,7 @@ fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
     watched(|| {
         let server = Serving::start(boards(2));
         let lines = [0, 1].map(|k| {
-            let at = if k == 0 { usize::MAX } else { 3000 };
+            let at = if k == 0 { usize::MAX } else { 6000 };
             Line::to_board(
                 server.addresses()[k],
                 Box::new(move |connection| match connection {
@@ -480,7 +487,8 @@ fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
                 }),
             )
         });
-        let (summary, _) = run_boards(tcp(&lines.each_ref().map(Line::address)));
+        let (summary, _) =
+            run_with(tcp(&lines.each_ref().map(Line::address)), impatient_with_boards);
         assert!(summary.counts.is_conserved());
         assert!(summary.counts.read > CROSSINGS / 2 && summary.counts.read < CROSSINGS);
         let counted = network(&summary);
@@ -488,7 +496,7 @@ fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
         assert!(counted.missing_orbits > 0);
         for nonsense in [&[][..], &[0x47, 0x5a, 0, 0, 0, 0x80, 0xff, 0], &[b'x'; 5000]] {
             let sender = Scripted::without_hello(nonsense.to_vec());
-            let (summary, _) = run_boards(sender.source());
+            let (summary, _) = run_with(sender.source(), impatient_with_boards);
             assert_eq!(summary.counts.read, 0);
             assert_eq!(network(&summary).connections_given_up, 1);
         }
@@ -499,7 +507,7 @@ fn boards_that_die_say_nothing_or_nonsense_are_given_up() {
 fn whatever_the_line_of_a_board_does_the_law_holds() {
     watched(|| {
         let server = Serving::start(boards(1));
-        let run = |line: &Line| try_run(line.source(), |c| c.network.framing = Framing::Dth256).0;
+        let run = |line: &Line| try_run(line.source(), impatient_with_boards).0;
         check_random_faults(&server, Line::to_board, run, |summary| {
             assert!(summary.counts.is_conserved(), "{:?}", summary.counts);
             assert!(summary.counts.scored <= CROSSINGS);
@@ -511,7 +519,7 @@ fn whatever_the_line_of_a_board_does_the_law_holds() {
 fn whatever_the_line_does_every_crossing_is_accounted_for() {
     watched(|| {
         let server = Serving::start(serve_options(1));
-        let run = |line: &Line| try_run(line.source(), |_| {}).0;
+        let run = |line: &Line| try_run(line.source(), impatient).0;
         check_random_faults(&server, Line::start, run, |summary| {
             check_account(summary);
             let counted = network(summary);

@@ -1,7 +1,7 @@
 //! One connection as the receiver sees it: connects, greets, reads frames, comes back.
 //!
 //! A connection that breaks is made again, after 20 ms and then twice as long each time up to 1 s, and
-//! asks for the frames from the first one on that it lacks. It is given up when no frame has come
+//! asks for the frames from the first one on that it lacks. It is given up when that has brought none
 //! for the whole of the timeout. Bytes are read only while there is room for them in the
 //! connection's part of the buffer: what is not read makes the sender wait, by TCP.
 
@@ -25,9 +25,11 @@ pub const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 /// ...up to this.
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// A payload gets a second more for so many bytes, on top of the timeout.
-const SLOWEST_BYTES_PER_S: u32 = 1 << 20;
+const SLOWEST_BYTES_PER_S: u32 = 1 << 24;
 /// A permit of the buffer stands for so many bytes.
 pub const PERMIT_BYTES: usize = 1 << 10;
+/// No stream is so long, in frames or crossings: a larger number is a lie.
+const NUMBER_MAX: u64 = 1 << 48;
 /// Payload buffers that are kept to be used again.
 const SPARES_MAX: usize = 32;
 
@@ -164,6 +166,12 @@ impl Client {
             let mut header = vec![0; len];
             stream.read_exact(&mut header).await.map_err(again)?;
             let hello = ServerHello::read(&fixed, &header).map_err(|error| self.refusal(error))?;
+            if hello.identity.n_crossings > NUMBER_MAX {
+                return Err(Break::Never(format!(
+                    "expected at most {NUMBER_MAX} crossings in a stream, found {}",
+                    hello.identity.n_crossings
+                )));
+            }
             Ok((stream, hello))
         };
         match timeout(self.timeout, greet).await {
@@ -189,10 +197,11 @@ impl Client {
     /// Reads frames until the share has ended, nobody wants them or the connection is given up.
     pub async fn run(mut self, mut stream: TcpStream, to: mpsc::Sender<Message>) {
         let mut decoder = FrameDecoder::default();
-        let mut last_frame = Instant::now();
+        // Since when it has been broken without a frame in between.
+        let mut broken_since = None;
         let why = loop {
             let before = self.hello.first_frame;
-            let end = self.read_frames(&mut stream, &mut decoder, &to, &mut last_frame).await;
+            let end = self.read_frames(&mut stream, &mut decoder, &to).await;
             let mut why = match end {
                 Break::Ended(number) => {
                     // A receiver that is gone needs to know no more.
@@ -207,8 +216,11 @@ impl Client {
                 self.counters.truncated_frames.add(1);
             }
             let came_on = self.hello.first_frame > before;
+            if came_on {
+                broken_since = None;
+            }
             let first_wait = if came_on { Duration::ZERO } else { LONGEST_BACK_OFF / 8 };
-            let deadline = last_frame + self.timeout;
+            let deadline = *broken_since.get_or_insert_with(Instant::now) + self.timeout;
             match timeout_at(deadline, self.connect_again(first_wait, &mut why)).await {
                 Ok(Ok((again, _))) => {
                     self.counters.reconnects.add(1);
@@ -229,7 +241,6 @@ impl Client {
         stream: &mut TcpStream,
         decoder: &mut FrameDecoder,
         to: &mpsc::Sender<Message>,
-        last_frame: &mut Instant,
     ) -> Break {
         let mut deadline = Instant::now() + self.timeout;
         let mut room = None;
@@ -249,7 +260,6 @@ impl Client {
                 Ok(FrameStep::Head(head)) => {
                     room = Some(self.room(head.payload_len).await);
                     // The peer is not to blame for the time that took.
-                    *last_frame = Instant::now();
                     let more = Duration::from_secs_f64(
                         f64::from(head.payload_len) / f64::from(SLOWEST_BYTES_PER_S),
                     );
@@ -268,7 +278,6 @@ impl Client {
             {
                 return end;
             }
-            *last_frame = Instant::now();
         }
     }
 
@@ -277,11 +286,11 @@ impl Client {
         let FrameHead { kind, number, .. } = frame.head;
         match kind {
             FrameKind::Alive => return None,
-            FrameKind::End => return Some(Break::Ended(number)),
+            FrameKind::End => return Some(Break::Ended(number.min(NUMBER_MAX))),
             FrameKind::Block | FrameKind::Damaged | FrameKind::Dropped => {}
         }
         let of_this_share = number % u64::from(self.hello.connections);
-        if of_this_share != u64::from(self.hello.connection) {
+        if of_this_share != u64::from(self.hello.connection) || number > NUMBER_MAX {
             self.counters.protocol_errors.add(1);
             return Some(Break::Again(format!("frame {number} is of another connection's share")));
         }

@@ -4,7 +4,8 @@
 //! receiving thread into a block of its own. The lowest orbit that any connection has comes next; what
 //! several connections bring of the same orbit is joined. That waits until every open connection has
 //! brought an orbit or has been given up. A connection that ends between two orbits has ended; one that
-//! ends within an orbit is made again. Orbit numbers that are passed over count as missing.
+//! ends within an orbit is made again, and given up when that has brought no later orbit for the whole of
+//! the timeout. Orbit numbers that are passed over count as missing.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -40,6 +41,7 @@ enum Item {
 }
 
 /// What a connection brings.
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated for every orbit")]
 enum Message {
     Orbit(Block, OrbitCounts),
     GaveUp(String),
@@ -242,18 +244,24 @@ enum Break {
 
 impl Link {
     async fn run(self, mut stream: TcpStream) {
-        let mut last_orbit = Instant::now();
+        // Run and highest orbit so far, and since when it has been broken without a later one.
+        let (mut highest, mut broken_since) = (None, None);
         loop {
-            let mut why = match self.read_orbits(&mut stream, &mut last_orbit).await {
+            let before = highest;
+            let mut why = match self.read_orbits(&mut stream, &mut highest).await {
                 Break::Ended | Break::Unwanted => return,
                 Break::Again(why) => why,
             };
+            if highest != before {
+                broken_since = None;
+            }
+            let deadline = *broken_since.get_or_insert_with(Instant::now) + self.timeout;
             // Not at once: a sender that hangs up on everybody must not keep a core busy.
             let again = async {
                 sleep(FIRST_BACK_OFF).await;
                 connect(&self.address, &mut why).await
             };
-            let Ok(again) = timeout_at(last_orbit + self.timeout, again).await else {
+            let Ok(again) = timeout_at(deadline, again).await else {
                 self.counters.connections_given_up.add(1);
                 // A reader that is gone needs no reason.
                 let _ = self.to.send(Message::GaveUp(format!("{}: {why}", self.address))).await;
@@ -264,12 +272,13 @@ impl Link {
         }
     }
 
-    async fn read_orbits(&self, stream: &mut TcpStream, last_orbit: &mut Instant) -> Break {
+    async fn read_orbits(&self, stream: &mut TcpStream, highest: &mut Option<(u32, u32)>) -> Break {
         let mut decoder = OrbitDecoder::default();
         let mut bytes = vec![0; READ_BYTES];
+        let mut last_orbit = Instant::now();
         loop {
             // An orbit has to come within the timeout, however fast its bytes trickle.
-            let read = timeout_at(*last_orbit + self.timeout, stream.read(&mut bytes)).await;
+            let read = timeout_at(last_orbit + self.timeout, stream.read(&mut bytes)).await;
             let n = match read {
                 Ok(Ok(0)) => return self.end_of_connection(&mut decoder),
                 Ok(Ok(n)) => n,
@@ -289,13 +298,18 @@ impl Link {
                 self.counters.truncated_frames.add((!orbit.complete).into());
                 let mut block = take_spare(&self.spares);
                 let counts = read_orbit(orbit.payload, orbit.header, &mut block);
+                if let Some(number) = orbit_of(&block)
+                    && highest.is_none_or(|(run, orbit)| run != block.run || number > orbit)
+                {
+                    *highest = Some((block.run, number));
+                }
                 if self.hand_on(Message::Orbit(block, counts)).await.is_err() {
                     return Break::Unwanted;
                 }
                 any = true;
             }
             if any {
-                *last_orbit = Instant::now();
+                last_orbit = Instant::now();
             }
             if decoder.counts().lost_bytes > 0 {
                 self.counters.protocol_errors.add(1);
@@ -333,7 +347,7 @@ impl Link {
 /// A connection as the one who merges sees it.
 struct Input {
     from: Receiver<Message>,
-    front: Option<(Block, OrbitCounts)>,
+    front: Option<Block>,
     is_open: bool,
 }
 
@@ -360,14 +374,13 @@ impl Merge<'_> {
                 self.find_front(k).await?;
             }
             let fronts = self.inputs.iter().filter_map(|input| input.front.as_ref());
-            let Some(orbit) = fronts.filter_map(|(block, _)| orbit_of(block)).min() else {
+            let Some(orbit) = fronts.filter_map(orbit_of).min() else {
                 return self.say(Delivery::End).await;
             };
             let mut whole: Option<Block> = None;
             for k in 0..self.inputs.len() {
-                let of_orbit =
-                    |(block, _): &mut (Block, OrbitCounts)| orbit_of(block) == Some(orbit);
-                let Some((block, _)) = self.inputs[k].front.take_if(of_orbit) else { continue };
+                let of_orbit = |block: &mut Block| orbit_of(block) == Some(orbit);
+                let Some(block) = self.inputs[k].front.take_if(of_orbit) else { continue };
                 match &mut whole {
                     None => whole = Some(block),
                     Some(whole) => {
@@ -388,7 +401,7 @@ impl Merge<'_> {
                     self.account(&counts).await?;
                     // An orbit without events has nothing for anybody.
                     if !block.is_empty() {
-                        self.inputs[k].front = Some((block, counts));
+                        self.inputs[k].front = Some(block);
                     }
                 }
                 Some(Message::GaveUp(why)) => {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each side has one thread of its own for all of its connections. The data plane of a run never waits
-//! for a socket: the reader takes what has come, and if nothing has, says so. `docs/network.md`
+//! for a socket: the reader takes what has come, and if nothing has, says so. Patience is timed by tokio;
+//! what is measured, by [`clock`](crate::clock). `docs/network.md`
 //! describes the bytes, the counters and what is done about a peer that is slow, dead or lies.
 
 mod client;

@@ -350,7 +350,7 @@ impl Sending<'_> {
         let Some(slot_clock) = self.shared.slot_clock else { return Ok(0) };
         let slots = {
             let store = self.store();
-            store.end_slot(frame) - store.first_slot(first)
+            store.end_slot(frame).saturating_sub(store.first_slot(first))
         };
         let due_ps = begin_ps.saturating_add(slot_clock.due_ps(slots));
         loop {

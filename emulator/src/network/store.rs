@@ -154,7 +154,9 @@ impl Store {
 
     /// Slot with which the block of a frame begins.
     pub fn first_slot(&self, frame: u64) -> u64 {
-        self.end_slot(frame) - u64::from(self.facts(frame).n_orbits) * u64::from(SLOTS_PER_ORBIT)
+        let slots = u64::from(self.facts(frame).n_orbits) * u64::from(SLOTS_PER_ORBIT);
+        // An index may say what it likes.
+        self.end_slot(frame).saturating_sub(slots)
     }
 
     /// The block of a frame.

@@ -6,6 +6,7 @@ use scout40_models::legible;
 
 use super::RunSummary;
 use super::summary::{LineSummary, Quantiles, SignalSummary};
+use crate::network::NetworkSummary;
 
 /// The summary as text for a terminal.
 #[must_use]
@@ -129,11 +130,53 @@ fn write_counts(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
     if trouble.lost_tails > 0 {
         writeln!(out, "lost       an unknown number of crossings behind a damaged block")?;
     }
+    if let Some(network) = &summary.network {
+        write_network(out, network, summary.elapsed_s)?;
+    }
     for problem in &trouble.problems {
         writeln!(out, "problem    {problem}")?;
     }
     if trouble.problems_untold > 0 {
         writeln!(out, "problem    and {} more", trouble.problems_untold)?;
+    }
+    Ok(())
+}
+
+/// What came over the network, and what went wrong with it.
+fn write_network(out: &mut String, network: &NetworkSummary, elapsed_s: f64) -> std::fmt::Result {
+    let per_s = if elapsed_s > 0.0 { network.bytes_received as f64 / elapsed_s } else { 0.0 };
+    writeln!(
+        out,
+        "network    {:>13} blocks in {:.1} MB ({:.1} MB/s), at most {:.1} MB of them waiting",
+        network.blocks_delivered,
+        network.bytes_received as f64 / 1e6,
+        per_s / 1e6,
+        network.buffered_bytes_max as f64 / 1e6
+    )?;
+    let stalls = format!(
+        "times a full buffer kept a socket from being read: {:.1} ms in all",
+        network.receiver_stalled_us as f64 / 1000.0
+    );
+    for (n, what) in [
+        (network.receiver_stalls, stalls.as_str()),
+        (network.reconnects, "connections made again"),
+        (network.connections_given_up, "connections given up"),
+        (network.stalled_peers, "times a sender said nothing"),
+        (network.protocol_errors, "times a sender sent nonsense"),
+        (network.truncated_frames, "frames or orbits cut"),
+        (network.corrupt_blocks, "blocks or orbits corrupt"),
+        (network.duplicate_blocks, "blocks that came twice"),
+        (network.duplicate_crossings, "crossings that came twice"),
+        (network.truncated_events, "events that the sender truncated"),
+        (network.late_orbits, "orbits that came too late to be used"),
+        (network.missing_frames, "frames that never came"),
+        (network.missing_orbits, "orbits that never came"),
+        (network.sender_dropped_orbits, "orbits that the sender dropped"),
+        (network.blocks_passed_over, "blocks passed over because the reader was late"),
+    ] {
+        if n > 0 {
+            writeln!(out, "           {n:>13} {what}")?;
+        }
     }
     Ok(())
 }

@@ -183,6 +183,9 @@ pub struct OrbitCounts {
 /// first. The orbit is that of `header`, or else of the first event.
 ///
 /// **Real-time**: allocates nothing once the block has grown, unless something is wrong.
+///
+/// # Panics
+/// Never: multiplicities are checked before they are pushed.
 pub fn read_orbit(payload: &[u8], header: Option<OrbitHeader>, block: &mut Block) -> OrbitCounts {
     let mut counts = OrbitCounts::default();
     block.reset(header.map_or(0, |header| header.run.into()), native_columns());
