@@ -21,6 +21,8 @@ mod dth;
 mod frd;
 mod native64;
 mod record;
+#[cfg(test)]
+mod tests;
 use std::path::{Path, PathBuf};
 
 use super::{

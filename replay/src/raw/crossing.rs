@@ -91,6 +91,9 @@ impl Crossing {
         sort(&mut self.taus, Collection::Tau, |object| object.pt.into(), report);
         sort(&mut self.puppi, Collection::Puppi, |object| object.pt.into(), report);
         sort(&mut self.track_muons, Collection::TrackMuon, |muon| muon.pt, report);
+        // Stubs have no pT; sectors deliver them in any order.
+        self.stubs.sort_by_key(|stub| stub.sector);
+        self.stubs.truncate(Collection::Stub.capacity());
     }
 
     /// Appends the crossing to `block`, in every column that it holds. Offsets are not kept up
