@@ -66,7 +66,9 @@ struct DthInput {
     words: Payload,
     next: Option<Next>,
     payload: Vec<u8>,
-    last: Option<OrbitKey>,
+    /// Run of the file: of its first orbit.
+    run: Option<u32>,
+    last: Option<u32>,
     /// Bytes and blocks that were reported as belonging to no orbit.
     stray_reported: u64,
 }
@@ -91,6 +93,7 @@ pub(super) fn open(
         words,
         next: None,
         payload: Vec::new(),
+        run: None,
         last: None,
         stray_reported: 0,
     };
@@ -143,14 +146,19 @@ impl DthInput {
             }
             match key {
                 None => report.note(Trouble::Stray, offset, None, "an orbit without a number"),
-                Some(key) if self.last.is_some_and(|last| key <= last) => {
-                    let last = self.last.map_or(0, |(_, orbit)| orbit);
+                Some((_, number)) if self.last.is_some_and(|last| number <= last) => {
+                    let last = self.last.unwrap_or_default();
                     let what = format_args!("expected an orbit after {last}");
                     report.note(Trouble::OrbitOrder, offset, orbit, what);
                 }
-                Some(key) => {
-                    self.last = Some(key);
-                    self.next = Some(Next { key, offset });
+                Some((found, number)) => {
+                    let run = *self.run.get_or_insert(found);
+                    if found != run {
+                        let what = format_args!("expected run {run}, found {found}");
+                        report.note(Trouble::Run, offset, orbit, what);
+                    }
+                    self.last = Some(number);
+                    self.next = Some(Next { key: (run, number), offset });
                 }
             }
         }
