@@ -275,7 +275,7 @@ fn orbits_going_backwards_are_skipped_in_every_format() {
 #[test]
 fn cut_at_every_byte_the_orbits_before_are_kept_in_every_format() {
     for (format, bytes) in of_each_format() {
-        let whole = read(&[bytes.clone()]).unwrap();
+        let whole = read(std::slice::from_ref(&bytes)).unwrap();
         assert_eq!((whole.orbits(), whole.bxs().len()), (vec![10, 11, 13], 9), "{format:?}");
         assert!(whole.report.is_empty(), "{format:?}: {:?}", whole.report);
         for n in (bytes.len() / 2..bytes.len()).step_by(3) {
@@ -316,13 +316,17 @@ fn a_header_that_lies_is_told_and_the_content_wins() {
     let mut bytes = source_file(Source::Jets, &[10, 11]);
     bytes[12] = 9;
     bytes[24] ^= 1;
-    let outcome = read(&[bytes.clone()]).unwrap();
+    let outcome = read(std::slice::from_ref(&bytes)).unwrap();
     assert_eq!((outcome.orbits(), outcome.count(Trouble::Header)), (vec![10, 11], 1));
     assert!(outcome.problems[0].contains("says 9 orbits"), "{:?}", outcome.problems);
     bytes[10] = 19;
-    assert_eq!(read(&[bytes.clone()]).unwrap().count(Trouble::Header), 2, "type of data");
+    assert_eq!(
+        read(std::slice::from_ref(&bytes)).unwrap().count(Trouble::Header),
+        2,
+        "type of data"
+    );
     bytes[8] = 33;
-    let error = read(&[bytes.clone()]).err().unwrap().to_string();
+    let error = read(std::slice::from_ref(&bytes)).err().unwrap().to_string();
     assert!(error.contains("byte 8") && error.contains("found 33"), "{error}");
     bytes[7] = b'9';
     let error = read(&[bytes]).err().unwrap().to_string();
@@ -335,7 +339,7 @@ fn a_length_beyond_the_file_ends_it_without_asking_for_memory() {
     let record = 32 + (bytes.len() - 32) / 3;
     for length in [u32::MAX, 3] {
         bytes[record + 16..record + 20].copy_from_slice(&length.to_le_bytes());
-        let outcome = read(&[bytes.clone()]).unwrap();
+        let outcome = read(std::slice::from_ref(&bytes)).unwrap();
         assert_eq!((outcome.orbits(), outcome.count(Trouble::Truncated)), (vec![10], 1));
         let problem = &outcome.problems[0];
         assert!(problem.contains(&format!("byte {record}, orbit 11")), "{problem}");
@@ -348,7 +352,7 @@ fn an_orbit_header_of_another_version_ends_the_file() {
     let record = 32 + (bytes.len() - 32) / 3;
     for version in [5, 7, 0] {
         bytes[record] = version;
-        let outcome = read(&[bytes.clone()]).unwrap();
+        let outcome = read(std::slice::from_ref(&bytes)).unwrap();
         assert_eq!((outcome.orbits(), outcome.count(Trouble::Version)), (vec![10], 1));
         assert!(outcome.problems[0].contains("version 6, found"), "{:?}", outcome.problems);
     }
