@@ -127,6 +127,7 @@ fn what_cannot_be_converted_is_refused_with_the_reason() {
     refused(1, &format!("convert {STREAM} x.s40"), "`--to FORMAT` writes it in another format");
     refused(1, "convert fixtures/import/SVJ.h5 x --to frd", "found HDF5");
     refused(2, &format!("convert {STREAM} {STREAM} x --to frd"), "expected one stream");
+    refused(2, &format!("convert {STREAM} x --to frd --every 2"), "cannot be used with");
     refused(2, &format!("convert {STREAM} x --to root"), "frd, cmssw, native64, dth256");
     refused(
         2,

@@ -43,7 +43,10 @@ pub struct ConvertArgs {
     files: Vec<PathBuf>,
     /// Write a stream in this format instead: `frd` (Run-3 scouting, one file for each source),
     /// `cmssw` (Phase-2 events in FRD), `native64`, `dth256`
-    #[arg(long, value_name = "FORMAT", value_parser = parse::target)]
+    #[arg(long, value_name = "FORMAT", value_parser = parse::target, conflicts_with_all = [
+        "place", "filling_scheme", "run", "first_orbit", "rows", "every", "keep_saturated",
+        "compression", "orbits_per_block", "kind", "name",
+    ])]
     to: Option<Target>,
     /// With `--to frd`: which calorimeter board is imitated, `tcp` (since 2024) or `dma`
     #[arg(long, default_value = "tcp", requires = "to")]

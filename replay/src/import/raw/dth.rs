@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, payload_of};
+use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, count_orbits, payload_of};
 use crate::import::ImportError;
 use crate::import::files::name_of;
 use crate::lhc::lumi_section_of_orbit;
@@ -87,19 +87,9 @@ pub(super) fn open(
         orbits.push(orbit);
     }
     let words = payload_of(path, asked, &orbits)?;
-    let mut input = DthInput {
-        reader: OrbitReader::open(path)?,
-        name: name_of(path),
-        words,
-        next: None,
-        payload: Vec::new(),
-        run: None,
-        last: None,
-        stray_reported: 0,
-    };
-    input.advance(report)?;
-    // How many there are is known when they have been read.
-    Ok(Opened { input: Box::new(input), columns: words.columns(), n_orbits: 0 })
+    let n_orbits = count_orbits(&mut DthInput::open(path, words, &mut Report::default())?)?;
+    let input = Box::new(DthInput::open(path, words, report)?);
+    Ok(Opened { input, columns: words.columns(), n_orbits })
 }
 
 /// Run and orbit of an orbit's bytes: of its header, else of its first event.
@@ -115,6 +105,21 @@ fn key_of(orbit: &Orbit<'_>) -> Option<OrbitKey> {
 }
 
 impl DthInput {
+    fn open(path: &Path, words: Payload, report: &mut Report) -> Result<DthInput, ImportError> {
+        let mut input = DthInput {
+            reader: OrbitReader::open(path)?,
+            name: name_of(path),
+            words,
+            next: None,
+            payload: Vec::new(),
+            run: None,
+            last: None,
+            stray_reported: 0,
+        };
+        input.advance(report)?;
+        Ok(input)
+    }
+
     /// Goes on to the next orbit that can be delivered.
     fn advance(&mut self, report: &mut Report) -> Result<(), ImportError> {
         report.set_file(&self.name);

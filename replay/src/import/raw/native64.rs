@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, payload_of};
+use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, count_orbits, payload_of};
 use crate::import::ImportError;
 use crate::import::files::name_of;
 use crate::lhc::lumi_section_of_orbit;
@@ -54,29 +54,38 @@ pub(super) fn open(
     let read = (&file).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
     read.map_err(ImportError::io(path, "read it"))?;
     let words = payload_of(path, asked, &[sample])?;
-    let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
-    let bytes = file.metadata().map_err(ImportError::io(path, "open it"))?.len();
-    let mut input = Native64Input {
-        path: path.to_owned(),
-        name: name_of(path),
-        file: BufReader::with_capacity(1 << 16, file),
-        words,
-        bytes,
-        position: 0,
-        ahead: None,
-        key: None,
-        payload: Vec::new(),
-        places: Vec::new(),
-        run: None,
-        last: None,
-        ended: false,
-    };
-    input.advance(report)?;
-    // How many there are is known when they have been read.
-    Ok(Opened { input: Box::new(input), columns: words.columns(), n_orbits: 0 })
+    let n_orbits = count_orbits(&mut Native64Input::open(path, words, &mut Report::default())?)?;
+    let input = Box::new(Native64Input::open(path, words, report)?);
+    Ok(Opened { input, columns: words.columns(), n_orbits })
 }
 
 impl Native64Input {
+    fn open(
+        path: &Path,
+        words: Payload,
+        report: &mut Report,
+    ) -> Result<Native64Input, ImportError> {
+        let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
+        let bytes = file.metadata().map_err(ImportError::io(path, "open it"))?.len();
+        let mut input = Native64Input {
+            path: path.to_owned(),
+            name: name_of(path),
+            file: BufReader::with_capacity(1 << 16, file),
+            words,
+            bytes,
+            position: 0,
+            ahead: None,
+            key: None,
+            payload: Vec::new(),
+            places: Vec::new(),
+            run: None,
+            last: None,
+            ended: false,
+        };
+        input.advance(report)?;
+        Ok(input)
+    }
+
     /// Gathers the next orbit that comes after the last one.
     fn advance(&mut self, report: &mut Report) -> Result<(), ImportError> {
         report.set_file(&self.name);

@@ -32,6 +32,7 @@ fn golden() -> Vec<u8> {
 struct Outcome {
     events: Block,
     runs: Vec<u32>,
+    n_orbits: Vec<u64>,
     report: Vec<(u64, &'static str)>,
     problems: Vec<String>,
 }
@@ -69,8 +70,9 @@ fn read(files: &[Vec<u8>]) -> Result<Outcome, ImportError> {
     }
     events.check().unwrap();
     assert_eq!(importer.n_done(), importer.n_events(), "everything has been passed");
+    let n_orbits: Vec<u64> = importer.sources().iter().map(|source| source.n_rows).collect();
     let (report, problems) = (importer.notes(), importer.problems().to_vec());
-    Ok(Outcome { events, runs, report, problems })
+    Ok(Outcome { events, runs, n_orbits, report, problems })
 }
 
 fn bx(number: u32) -> Bx {
@@ -277,6 +279,7 @@ fn cut_at_every_byte_the_orbits_before_are_kept_in_every_format() {
     for (format, bytes) in of_each_format() {
         let whole = read(std::slice::from_ref(&bytes)).unwrap();
         assert_eq!((whole.orbits(), whole.bxs().len()), (vec![10, 11, 13], 9), "{format:?}");
+        assert_eq!(whole.n_orbits, [3], "{format:?}: for the provenance");
         assert!(whole.report.is_empty(), "{format:?}: {:?}", whole.report);
         for n in (bytes.len() / 2..bytes.len()).step_by(3) {
             let outcome = read(&[bytes[..n].to_vec()]).unwrap();
