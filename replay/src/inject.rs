@@ -119,6 +119,15 @@ pub enum InjectError {
         /// Events found.
         found: usize,
     },
+    /// Objects that are not merged.
+    #[error(
+        "signal `{name}`: Puppi candidates, track muons and stubs cannot be overlaid\n\
+         hint: without `:overlay` it replaces the recorded event"
+    )]
+    Overlay {
+        /// Name of the process.
+        name: String,
+    },
     /// A signal lacks columns that the background has and the run needs.
     #[error("signal `{name}` lacks columns {missing}\nhint: convert it again with them")]
     Columns {
@@ -200,6 +209,11 @@ impl Injector {
             let found = signal.events.len();
             if found == 0 || found > SIGNAL_EVENTS_MAX {
                 return Err(InjectError::Events { name: signal.name.clone(), found });
+            }
+            let further = Collection::FURTHER.into_iter().filter_map(Collection::count_column);
+            let further = further.collect::<ColumnSet>().intersection(needed);
+            if signal.mode == Mode::Overlay && !further.is_empty() {
+                return Err(InjectError::Overlay { name: signal.name.clone() });
             }
             let missing = needed.minus(signal.events.columns());
             if !missing.is_empty() {
@@ -530,6 +544,10 @@ mod tests {
         let none = vec![signal(0.1, Mode::Replace, Block::default())];
         let error = Injector::new(0, none, ColumnSet::EMPTY).unwrap_err();
         assert!(matches!(error, InjectError::Events { found: 0, .. }));
+        let needed = Group::Stub.columns().counted();
+        let with_stubs = signal(0.1, Mode::Overlay, event(1, &[], (0, 0)));
+        let error = Injector::new(1, vec![with_stubs], needed).unwrap_err();
+        assert!(matches!(error, InjectError::Overlay { .. }));
         let lacking = vec![signal(0.1, Mode::Replace, one())];
         let error = Injector::new(0, lacking, Group::Muon.columns()).unwrap_err();
         assert!(error.to_string().contains("muon_pt"), "{error}");

@@ -2,8 +2,14 @@
 //!
 //! Conversions read right to left (`gev_from_hw`). Every least significant bit cites where it is
 //! defined. Where public sources disagree, one choice is made here and nowhere else:
-//! calorimeter phi uses 2π/144 (the hardware scale); CMSSW's scouting conversion rounds it to
-//! 0.0435, at most 0.019 rad away.
+//!
+//! | quantity | choice | the others |
+//! |---|---|---|
+//! | calorimeter phi | 2π/144, the scale of the hardware | CMSSW's scouting conversion rounds it to 0.0435, at most 0.019 rad away: [`calo_phi_rad_as_cmssw`] |
+//! | muon pT | 0.5 · (code − 1) GeV; code 0 is no muon | without the offset, in texts on calorimeter objects |
+//! | unconstrained muon pT | 1.0 · (code − 1) GeV, as CMSSW's scouting | the offline translator has 0.5 |
+//! | crossing | 1 to 3564, as CMSSW and Run-3 scouting | Phase-2 words count from 0: [`bx_from_native`] |
+//! | muon phi | 2π/576 | the offline translator rounds it to 0.010908 |
 //!
 //! Encoding rounds to the nearest code and clamps to the field. Real Level-1 hardware floors in
 //! places; events that come as hardware integers never pass through here.
@@ -19,6 +25,9 @@ pub const PT_LSB_GEV: f64 = 0.5;
 pub const CALO_ETA_LSB: f64 = 0.0435;
 /// Codes of calorimeter phi in a full turn. Source: uGT hardware scale.
 pub const CALO_PHI_CODES: i64 = 144;
+/// Calorimeter phi per code as CMSSW's scouting and `CaloTools` have it, rad.
+/// Source: CMSSW `L1TriggerScouting/Utilities/interface/scales.h`.
+pub const CALO_PHI_LSB_CMSSW_RAD: f64 = 0.0435;
 /// Muon eta per code: 0.0870 / 8. Source: as [`PT_LSB_GEV`].
 pub const MUON_ETA_LSB: f64 = 0.010_875;
 /// Codes of muon phi in a full turn. Source: as [`PT_LSB_GEV`].
@@ -92,6 +101,12 @@ pub fn calo_phi_rad_from_hw(hw: i16) -> f64 {
     wrapped(TAU / CALO_PHI_CODES as f64 * f64::from(hw))
 }
 
+/// The same as CMSSW's scouting gives it: to compare with its output, number by number.
+#[must_use]
+pub fn calo_phi_rad_as_cmssw(hw: i16) -> f64 {
+    wrapped(CALO_PHI_LSB_CMSSW_RAD * f64::from(hw))
+}
+
 /// Azimuth in rad, in [−π, π), of a muon.
 #[must_use]
 pub fn muon_phi_rad_from_hw(hw: i16) -> f64 {
@@ -136,6 +151,14 @@ pub fn muon_hw_from_eta(eta: f64) -> i16 {
 #[must_use]
 pub fn calo_hw_from_phi_rad(phi_rad: f64) -> i16 {
     phi_code(phi_rad, CALO_PHI_CODES)
+}
+
+/// Code of an azimuth within [−π, π) that CMSSW's scouting made of it: what
+/// [`calo_phi_rad_as_cmssw`] came from.
+#[must_use]
+pub fn calo_hw_from_phi_rad_as_cmssw(phi_rad: f64) -> i16 {
+    let phi_rad = if phi_rad < 0.0 { phi_rad + TAU } else { phi_rad };
+    clamp_code(phi_rad / CALO_PHI_LSB_CMSSW_RAD, 0, CALO_PHI_CODES - 1)
 }
 
 /// Code of a muon azimuth, any turn: nearest, 0..=575.
@@ -208,6 +231,37 @@ mod tests {
         assert_eq!(calo_hw_from_pt_gev(0.1, JET_PT_MAX), 1, "an object that exists is never zero");
         assert_eq!(sum_hw_from_pt_gev(5000.0), 4095);
         assert_eq!(calo_hw_from_eta(9.0), 127);
+    }
+
+    #[test]
+    fn where_sources_disagree_the_choice_is_this_one() {
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        near(calo_phi_rad_from_hw(36), TAU / 4.0);
+        near(muon_pt_gev_from_hw(1), 0.0);
+        near(muon_pt_gev_from_hw(511), 255.0);
+        near(muon_pt_unconstrained_gev_from_hw(21), 20.0);
+        near(calo_pt_gev_from_hw(1), 0.5);
+        near(muon_phi_rad_from_hw(144), TAU / 4.0);
+        assert_eq!(bx_from_native(0), Some(Bx::FIRST));
+        assert_eq!(bx_from_native(3563), Some(Bx::LAST));
+        assert_eq!((bx_from_native(3564), bx_from_native(u16::MAX)), (None, None));
+        assert!((1..=3564).all(|n| {
+            let bx = Bx::new(n).unwrap();
+            u32::from(native_from_bx(bx)) + 1 == n && bx_from_native(native_from_bx(bx)) == Some(bx)
+        }));
+    }
+
+    #[test]
+    fn cmssw_rounds_calorimeter_phi_by_at_most_19_mrad_and_its_codes_come_back() {
+        let distance = |hw: i16| {
+            let apart = (calo_phi_rad_as_cmssw(hw) - calo_phi_rad_from_hw(hw)).abs();
+            apart.min(TAU - apart)
+        };
+        let most = (0..CALO_PHI_CODES as i16).map(distance).fold(0.0, f64::max);
+        assert!((0.0185..0.0195).contains(&most), "{most}");
+        for hw in 0..CALO_PHI_CODES as i16 {
+            assert_eq!(calo_hw_from_phi_rad_as_cmssw(calo_phi_rad_as_cmssw(hw)), hw);
+        }
     }
 
     #[test]

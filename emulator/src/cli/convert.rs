@@ -1,4 +1,4 @@
-//! `scout40 convert`: the field's formats to `.s40`.
+//! `scout40 convert`: the field's formats to `.s40`, and with `--to` the other way.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use scout40_replay::event::{Block, ColumnSet, Group};
+use scout40_replay::export::{ExportOptions, Target};
 use scout40_replay::format::{
     Compression, Provenance, SampleKind, SchemeRecord, SourceRecord, StreamHeader, StreamWriter,
     WriteError, WriteSummary,
@@ -13,25 +14,47 @@ use scout40_replay::format::{
 use scout40_replay::import::{
     self, Chunk, ImportError, ImportOptions, Importer, Place, PlaceCounts, PlaceOptions, Placer,
 };
+use scout40_replay::raw::objects::Payload;
+use scout40_replay::raw::run3::Calo;
 
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use super::parse;
 use crate::config::{SchemeChoice, UsageError};
 
-/// Converts files of the field's formats to one stream file.
+/// Converts files of the field's formats to one stream file, or with `--to` a stream to one of them.
 ///
 /// Formats are recognised by content: parquet in the schema of the public CERN set
-/// `anomaly_detection_cmsl1t`, and HDF5 in that of ADC2021.
+/// `anomaly_detection_cmsl1t`, HDF5 in that of ADC2021, scouting files of Run 3 (FRD; files of several
+/// sources are merged by orbit) and Phase 2 (FRD, Native64, DTHBasic256).
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   scout40 convert train-*.parquet zb.s40 --place fill --kind zero-bias
   scout40 convert ZB_run398183/*.parquet data.s40 --place keep --kind data
-  scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet")]
+  scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet
+  scout40 convert run398183/run398183_ls*.raw* data.s40 --kind data
+  scout40 convert track-muons.dump data.s40 --payload track-muon
+  scout40 convert zb.s40 run000001 --to frd
+  scout40 convert zb.s40 zb.dth --to dth256")]
 pub struct ConvertArgs {
-    /// Input files in order, then the stream file to write
+    /// Input files in order, then the stream file to write; with `--to` one stream, then what to
+    /// write (`frd` and `cmssw`: a new folder)
     #[arg(required = true, num_args = 2.., value_name = "IN... OUT")]
     files: Vec<PathBuf>,
+    /// Write a stream in this format instead: `frd` (Run-3 scouting, one file for each source),
+    /// `cmssw` (Phase-2 events in FRD), `native64`, `dth256`
+    #[arg(long, value_name = "FORMAT", value_parser = parse::target, conflicts_with_all = [
+        "place", "filling_scheme", "run", "first_orbit", "rows", "every", "keep_saturated",
+        "compression", "orbits_per_block", "kind", "name",
+    ])]
+    to: Option<Target>,
+    /// With `--to frd`: which calorimeter board is imitated, `tcp` (since 2024) or `dma`
+    #[arg(long, default_value = "tcp", requires = "to")]
+    calo: CaloArg,
+    /// What the words of Phase-2 events are: `puppi`, `track-muon` or `run3` (Run-3 objects in
+    /// Native64 frames, our own); default: found out
+    #[arg(long, value_name = "KIND", value_parser = parse::payload)]
+    payload: Option<Payload>,
     /// Where events go: `keep` their recorded crossings (sorted, duplicates dropped), or `fill`
     /// consecutive colliding slots; default: `keep` if the files know crossings, else `fill`
     #[arg(long)]
@@ -81,6 +104,12 @@ enum PlaceArg {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
+enum CaloArg {
+    Tcp,
+    Dma,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
 enum CompressionArg {
     Fast,
     Small,
@@ -118,13 +147,26 @@ enum ConvertError {
 pub fn run(args: &ConvertArgs) -> Result<()> {
     let (output, inputs) = args.files.split_last().expect("clap asks for two");
     refuse_overwrite(output, args.force)?;
-    let options = ImportOptions { rows: args.rows.clone(), keep_saturated: args.keep_saturated };
+    if let Some(target) = args.to {
+        let calo = match args.calo {
+            CaloArg::Tcp => Calo::Tcp,
+            CaloArg::Dma => Calo::Dma,
+        };
+        let options = ExportOptions { calo, payload: args.payload };
+        return super::export::run(inputs, output, target, options, args.groups.as_deref());
+    }
+    let options = ImportOptions {
+        rows: args.rows.clone(),
+        keep_saturated: args.keep_saturated,
+        payload: args.payload,
+    };
     let mut importer = import::open(inputs, &options)?;
     let columns = selected_columns(args.groups.as_deref(), importer.columns())?;
     let (place, scheme) = place(args, importer.as_ref())?;
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty());
     let mut place_options = PlaceOptions::new(folder.unwrap_or(Path::new(".")).into());
     place_options.orbits_per_block = args.orbits_per_block();
+    place_options.sorted = importer.is_sorted();
     let placer = Placer::new(place, columns, &place_options)?;
     let header = header(args, output, placer.columns(), importer.as_ref(), scheme);
     let compression = match args.compression {
@@ -138,11 +180,15 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
         eprintln!("warning: no event was written");
     }
     let summary = writer.finish()?;
+    importer.problems().iter().for_each(|problem| eprintln!("warning: {problem}"));
     print(&report(output, importer.as_ref(), &counts, &summary))
 }
 
 /// The columns of the groups that were asked for, among those that there are.
-fn selected_columns(groups: Option<&[String]>, available: ColumnSet) -> Result<ColumnSet> {
+pub(super) fn selected_columns(
+    groups: Option<&[String]>,
+    available: ColumnSet,
+) -> Result<ColumnSet> {
     let Some(names) = groups else { return Ok(available) };
     let mut set = ColumnSet::EMPTY;
     for name in names {
@@ -260,7 +306,7 @@ fn copy(
     let mut seen = 0;
     let mut write = |block: &Block| writer.write(block).map_err(ConvertError::from);
     while importer.next_chunk(&mut chunk)? {
-        bar.set_position(importer.tally().rows);
+        bar.set_position(importer.n_done());
         placer.push(selection.apply(&chunk, seen, &mut part), &mut write)?;
         seen += chunk.events.len() as u64;
     }
@@ -290,13 +336,14 @@ fn report(
         text += &format!("  {:<14} {:>7.2} bytes per event\n", group.name(), per_event(*bytes));
     }
     text += &format!("rows read        {:>13}\n", grouped(tally.rows));
-    for (n, what) in [
+    let counts = [
         (tally.dropped_saturated, "saturated rows dropped"),
         (tally.clamped, "values clamped to their field"),
         (tally.empty_objects, "objects of pT 0 skipped"),
         (tally.resorted_lists, "lists of objects sorted by pT"),
         (counts.duplicates, "duplicate crossings dropped"),
-    ] {
+    ];
+    for (n, what) in counts.into_iter().chain(importer.notes()) {
         if n > 0 {
             text += &format!("                 {:>13} {what}\n", grouped(n));
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use scout40_models::file::Content;
 use scout40_models::{Autoencoder, Evaluation, Forest, ForestScorer, Isa, Model, Scorer, legible};
-use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype, EventRef};
 use scout40_replay::format::{Provenance, StreamIndex};
 use scout40_replay::source::{Delivery, FileSource, Source, StreamInfo};
 use scout40_replay::units;
@@ -286,6 +286,7 @@ fn write_provenance(out: &mut String, provenance: &Provenance) -> std::fmt::Resu
 
 /// How often each multiplicity occurs in a block.
 fn multiplicities(out: &mut String, block: &Block) {
+    further_multiplicities(out, block);
     let _ = writeln!(out, "\nmultiplicity in the first block ({} crossings), %", block.len());
     let most = Collection::OBJECTS.map(Collection::capacity).into_iter().max().unwrap_or(0);
     let _ = write!(out, "{:<8}", "");
@@ -302,6 +303,21 @@ fn multiplicities(out: &mut String, block: &Block) {
             let _ = write!(out, "{:>6.1}", 100.0 * share as f64 / counts.len() as f64);
         }
         out.push('\n');
+    }
+}
+
+/// Of what not every stream has, the index has no totals and a row would be too long.
+fn further_multiplicities(out: &mut String, block: &Block) {
+    let counted = |c: &Collection| c.count_column().is_some_and(|n| block.columns().contains(n));
+    for collection in Collection::FURTHER.into_iter().filter(counted) {
+        let offsets = block.offsets(collection);
+        let most = offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let per_crossing = block.n_entries(collection) as f64 / block.len() as f64;
+        let _ = writeln!(
+            out,
+            "\n{:<11}{per_crossing:.3} per crossing in the first block, {most} at most",
+            collection.name()
+        );
     }
 }
 
@@ -324,12 +340,37 @@ fn events(out: &mut String, block: &Block, args: &InspectArgs) {
         for collection in Collection::OBJECTS {
             objects(out, event, collection, args.hardware);
         }
+        for collection in Collection::FURTHER {
+            further_objects(out, event, collection, args.hardware);
+        }
         if block.columns().contains(Column::Score) {
             let (score, lines) =
                 (event.value::<i32>(Column::Score), event.value::<u64>(Column::Lines));
             let process = event.value::<u8>(Column::TruthProcess);
             let _ = writeln!(out, "  score    raw {score}, lines {lines:#b}, process {process}");
         }
+    }
+}
+
+/// Puppi candidates and track muons, whose codes are their LSB times the quantity; stubs, which
+/// have no pT, by phi, bending angle and wheel.
+fn further_objects(out: &mut String, event: EventRef<'_>, collection: Collection, hardware: bool) {
+    let of_stubs = [Column::StubPhi, Column::StubPhiB, Column::StubWheel];
+    let columns = collection.kinematics().unwrap_or(of_stubs);
+    let value = |column: Column, k: usize| {
+        let code = match column.spec().dtype {
+            Dtype::I32 => event.values::<i32>(column).get(k).copied(),
+            _ => event.values::<i16>(column).get(k).map(|&code| code.into()),
+        };
+        let code = code.unwrap_or_default();
+        match column.spec().lsb {
+            lsb if hardware || lsb <= 0.0 => format!("{code:>8}"),
+            lsb => format!("{:>8.3}", f64::from(code) * lsb),
+        }
+    };
+    for k in 0..event.count(collection) {
+        let values = columns.map(|column| value(column, k)).join(" ");
+        let _ = writeln!(out, "  {:<10} {values}", collection.name());
     }
 }
 

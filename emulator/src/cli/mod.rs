@@ -4,6 +4,7 @@
 
 mod convert;
 mod engine;
+mod export;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use scout40_replay::export::Target;
 use scout40_replay::pacing::frequency_hz;
+use scout40_replay::raw::objects::Payload;
 
 /// A duration with its unit: `10s`, `500ms`, `12.8us`, `100ns`, `2min`.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -46,6 +48,24 @@ pub fn rows(text: &str) -> Result<Range<u64>, String> {
     };
     let range = number(first, 0)?..number(end, u64::MAX)?;
     if range.start < range.end { Ok(range) } else { Err(expected()) }
+}
+
+/// The name of a format that streams are written in.
+pub fn target(text: &str) -> Result<Target, String> {
+    one_of(text, Target::ALL.map(|target| (target.name(), target)))
+}
+
+/// The name of what the words of Phase-2 events are.
+pub fn payload(text: &str) -> Result<Payload, String> {
+    one_of(text, Payload::ALL.map(|payload| (payload.name(), payload)))
+}
+
+fn one_of<T: Copy, const N: usize>(text: &str, known: [(&str, T); N]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names = known.map(|(name, _)| name).join(", ");
+        format!("expected one of {names}, found `{text}`")
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::event::{Collection, Column, Dtype, Element, Group};
-use crate::import::{self, Chunk, Format, ImportOptions, Importer, recognise};
+use crate::import::{self, Chunk, Format, ImportOptions, recognise};
 use crate::lhc::lumi_section_of_orbit;
 
 /// A fixed sequence.

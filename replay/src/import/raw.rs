@@ -21,6 +21,8 @@ mod dth;
 mod frd;
 mod native64;
 mod record;
+#[cfg(test)]
+mod tests;
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -64,7 +66,7 @@ trait OrbitInput {
     fn position(&self) -> u64;
 }
 
-/// What an input fills, and how many orbits it has, as far as is known before it is read.
+/// An input, what it fills, and how many orbits it has.
 struct Opened {
     input: Box<dyn OrbitInput>,
     columns: ColumnSet,
@@ -214,6 +216,16 @@ impl Importer for RawImporter {
     fn problems(&self) -> &[String] {
         self.report.messages()
     }
+}
+
+/// Orbits that an input delivers: by going through it once more than is needed to read it.
+fn count_orbits(input: &mut dyn OrbitInput) -> Result<u64, ImportError> {
+    let (mut n, mut unread) = (0, Report::default());
+    while input.key().is_some() {
+        input.pass(&mut unread)?;
+        n += 1;
+    }
+    Ok(n)
 }
 
 /// Bytes of a file of Phase-2 events that are looked at to find out what the words are.

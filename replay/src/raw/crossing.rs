@@ -91,6 +91,9 @@ impl Crossing {
         sort(&mut self.taus, Collection::Tau, |object| object.pt.into(), report);
         sort(&mut self.puppi, Collection::Puppi, |object| object.pt.into(), report);
         sort(&mut self.track_muons, Collection::TrackMuon, |muon| muon.pt, report);
+        // Stubs have no pT; sectors deliver them in any order.
+        self.stubs.sort_by_key(|stub| stub.sector);
+        self.stubs.truncate(Collection::Stub.capacity());
     }
 
     /// Appends the crossing to `block`, in every column that it holds. Offsets are not kept up
@@ -122,7 +125,7 @@ impl Crossing {
     }
 
     fn append_muons(&self, block: &mut Block) {
-        let words: [(Column, fn(&Muon) -> i16); 7] = [
+        let words: [Field<Muon, i16>; 7] = [
             (Column::MuonPt, |m| m.pt),
             (Column::MuonEta, |m| m.eta),
             (Column::MuonPhi, |m| m.phi),
@@ -132,7 +135,7 @@ impl Crossing {
             (Column::MuonPtUnconstrained, |m| m.pt_unconstrained),
         ];
         put_each(block, &self.muons, &words);
-        let bytes: [(Column, fn(&Muon) -> u8); 4] = [
+        let bytes: [Field<Muon, u8>; 4] = [
             (Column::MuonQual, |m| m.qual),
             (Column::MuonTfIndex, |m| m.tf_index),
             (Column::MuonIso, |m| m.iso),
@@ -142,13 +145,13 @@ impl Crossing {
     }
 
     fn append_stubs(&self, block: &mut Block) {
-        let words: [(Column, fn(&SectorStub) -> i16); 3] = [
+        let words: [Field<SectorStub, i16>; 3] = [
             (Column::StubPhi, |s| s.stub.phi),
             (Column::StubPhiB, |s| s.stub.phi_b),
             (Column::StubWheel, |s| s.stub.wheel),
         ];
         put_each(block, &self.stubs, &words);
-        let bytes: [(Column, fn(&SectorStub) -> u8); 6] = [
+        let bytes: [Field<SectorStub, u8>; 6] = [
             (Column::StubQual, |s| s.stub.qual),
             (Column::StubEta, |s| s.stub.eta),
             (Column::StubQeta, |s| s.stub.qeta),
@@ -160,7 +163,7 @@ impl Crossing {
     }
 
     fn append_phase2(&self, block: &mut Block) {
-        let words: [(Column, fn(&Puppi) -> i16); 6] = [
+        let words: [Field<Puppi, i16>; 6] = [
             (Column::PuppiPt, |p| p.pt),
             (Column::PuppiEta, |p| p.eta),
             (Column::PuppiPhi, |p| p.phi),
@@ -169,15 +172,15 @@ impl Crossing {
             (Column::PuppiWeight, |p| p.weight),
         ];
         put_each(block, &self.puppi, &words);
-        let bytes: [(Column, fn(&Puppi) -> u8); 3] = [
+        let bytes: [Field<Puppi, u8>; 3] = [
             (Column::PuppiPid, |p| p.pid),
             (Column::PuppiQual, |p| p.qual),
             (Column::PuppiId, |p| p.id),
         ];
         put_each(block, &self.puppi, &bytes);
-        let pt: [(Column, fn(&TrackMuon) -> i32); 1] = [(Column::TrackMuonPt, |m| m.pt)];
+        let pt: [Field<TrackMuon, i32>; 1] = [(Column::TrackMuonPt, |m| m.pt)];
         put_each(block, &self.track_muons, &pt);
-        let words: [(Column, fn(&TrackMuon) -> i16); 5] = [
+        let words: [Field<TrackMuon, i16>; 5] = [
             (Column::TrackMuonEta, |m| m.eta),
             (Column::TrackMuonPhi, |m| m.phi),
             (Column::TrackMuonZ0, |m| m.z0),
@@ -185,7 +188,7 @@ impl Crossing {
             (Column::TrackMuonCharge, |m| m.charge),
         ];
         put_each(block, &self.track_muons, &words);
-        let bytes: [(Column, fn(&TrackMuon) -> u8); 3] = [
+        let bytes: [Field<TrackMuon, u8>; 3] = [
             (Column::TrackMuonQual, |m| m.qual),
             (Column::TrackMuonIso, |m| m.iso),
             (Column::TrackMuonBeta, |m| m.beta),
@@ -195,6 +198,9 @@ impl Crossing {
 
     /// Takes the objects of an event. What its block does not hold is zero, but for the quality
     /// of muons ([`MUON_QUAL_UNKNOWN`]).
+    ///
+    /// # Panics
+    /// Never: the objects of Run 3 have kinematics.
     pub fn fill(&mut self, event: EventRef<'_>, columns: ColumnSet) {
         self.clear();
         let get = Fields(event);
@@ -354,22 +360,23 @@ fn append_sums(sums: &Sums, block: &mut Block) {
 
 fn append_calo(objects: &[CaloObject], collection: Collection, block: &mut Block) {
     let [pt, eta, phi] = collection.kinematics().expect("objects have kinematics");
-    let words: [(Column, fn(&CaloObject) -> i16); 3] =
-        [(pt, |o| o.pt), (eta, |o| o.eta), (phi, |o| o.phi)];
+    let words: [Field<CaloObject, i16>; 3] = [(pt, |o| o.pt), (eta, |o| o.eta), (phi, |o| o.phi)];
     put_each(block, objects, &words);
     let qual = match collection {
         Collection::EGamma => Column::EGammaIso,
         Collection::Tau => Column::TauIso,
         _ => Column::JetQual,
     };
-    let bytes: [(Column, fn(&CaloObject) -> u8); 1] = [(qual, |o| o.qual)];
+    let bytes: [Field<CaloObject, u8>; 1] = [(qual, |o| o.qual)];
     put_each(block, objects, &bytes);
     if collection == Collection::Jet {
-        let bytes: [(Column, fn(&CaloObject) -> u8); 1] =
-            [(Column::JetDisplaced, |o| o.displaced.into())];
+        let bytes: [Field<CaloObject, u8>; 1] = [(Column::JetDisplaced, |o| o.displaced.into())];
         put_each(block, objects, &bytes);
     }
 }
+
+/// A column, and what of an object goes there.
+type Field<O, T> = (Column, fn(&O) -> T);
 
 fn put<T: Element>(block: &mut Block, column: Column, values: impl IntoIterator<Item = T>) {
     if block.columns().contains(column) {
@@ -377,7 +384,7 @@ fn put<T: Element>(block: &mut Block, column: Column, values: impl IntoIterator<
     }
 }
 
-fn put_each<O, T: Element>(block: &mut Block, objects: &[O], fields: &[(Column, fn(&O) -> T)]) {
+fn put_each<O, T: Element>(block: &mut Block, objects: &[O], fields: &[Field<O, T>]) {
     for (column, field) in fields {
         put(block, *column, objects.iter().map(field));
     }
@@ -433,6 +440,9 @@ impl OrbitEvents {
 
     /// Appends all crossings that were delivered, in order, and empties the orbit. Returns how
     /// many they were.
+    ///
+    /// # Panics
+    /// Never: an orbit has the crossings 1 to 3564.
     pub fn append_to(&mut self, orbit: u32, block: &mut Block, report: &mut Report) -> usize {
         let mut n = 0;
         for number in 1..=SLOTS_PER_ORBIT {

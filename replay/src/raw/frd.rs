@@ -262,6 +262,7 @@ fn holds_native64(payload: &[u8], orbit: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn file_headers_of_both_versions_survive() {
@@ -303,5 +304,19 @@ mod tests {
         assert_eq!(EventHeader::version_at([6, 0, 1, 0]), Ok(6), "version 6 has flags");
         assert_eq!(EventHeader::version_at([5, 0, 1, 0]), Err(0x1_0005), "version 5 has none");
         assert_eq!(EventHeader::version_at([2, 0, 0, 0]), Err(2));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300), with_header: bool,
+        ) {
+            let header = FileHeader::new(1, 1, 1, 1).to_bytes();
+            let bytes = if with_header { [header, bytes].concat() } else { bytes };
+            let _ = (FileHeader::from_bytes(&bytes), is_phase2(&bytes));
+            for version in 0..8 {
+                let _ = EventHeader::from_bytes(version, &bytes);
+            }
+        }
     }
 }

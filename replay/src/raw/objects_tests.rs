@@ -77,7 +77,8 @@ fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
 
 #[test]
 fn crossings_of_every_size_survive_and_their_kind_is_found() {
-    let kinds: [(Payload, fn(usize) -> Crossing, usize); 3] = [
+    type Kind = (Payload, fn(usize) -> Crossing, usize);
+    let kinds: [Kind; 3] = [
         (Payload::Run3, run3, 16),
         (Payload::Puppi, puppi, 255),
         (Payload::TrackMuon, track_muons, 170),

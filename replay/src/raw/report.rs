@@ -65,6 +65,8 @@ kinds! {
     BothCalo "orbits in which both calorimeter boards send the same kind: TCP is kept";
     /// Luminosity sections that do not follow from the orbit.
     Lumi "orbits whose luminosity section is not that of their number: kept as recorded";
+    /// Runs that are not that of the file.
+    Run "orbits or events that name another run than their file: kept, as of the file's run";
     /// Entries of pT 0.
     EmptyObject "objects of pT 0: skipped";
     /// Lists that were not in descending pT.

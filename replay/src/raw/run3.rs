@@ -415,7 +415,7 @@ fn decode_stubs(
                 if u32::from(bx) != names[0] {
                     report.count(Trouble::StubBx);
                 }
-                let place = 1 << (u32::from(stub.station) - 1) * 8 << (stub.wheel + 4);
+                let place = 1 << (8 * i16::from(stub.station - 1) + stub.wheel + 4);
                 let tag = u8::from(seen & place == 0);
                 seen |= place;
                 crossing.stubs.push(SectorStub { sector, tag, stub });

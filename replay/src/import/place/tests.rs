@@ -189,6 +189,26 @@ fn blocks_close_at_orbit_boundaries_and_never_mix_runs() {
 }
 
 #[test]
+fn events_that_are_sorted_already_make_the_same_blocks_without_being_gathered() {
+    let crossings: Vec<_> = (0..300).map(|i| (1 + i / 200, i / 7, (i % 7) as i16 + 1)).collect();
+    let chunks: Vec<Chunk> =
+        crossings.chunks(41).zip(0..).map(|(part, k)| chunk(41 * k, part)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(10, folder.path());
+    let (expected, _) = place(Place::Keep, &options, &chunks);
+    let options = PlaceOptions { sorted: true, ..options };
+    let (blocks, counts) = place(Place::Keep, &options, &chunks);
+    assert_eq!(contents(&blocks), contents(&expected));
+    let sizes = |blocks: &[Block]| blocks.iter().map(Block::len).collect::<Vec<_>>();
+    assert_eq!(sizes(&blocks), sizes(&expected));
+    assert_eq!((counts.events, counts.duplicates, counts.spills), (300, 0, 0));
+    let mut placer = Placer::new(Place::Keep, columns(), &options).unwrap();
+    let mut sink = |_: &Block| -> Result<(), ImportError> { Ok(()) };
+    let error = placer.push(&chunk(0, &[(1, 1, 0)]), &mut sink).unwrap_err();
+    assert!(matches!(error, ImportError::NotPlaced { event: 0, bx: 0 }), "{error}");
+}
+
+#[test]
 fn events_without_crossing_numbers_cannot_be_kept() {
     for bx in [0, -1, SLOTS_PER_ORBIT as i16 + 1] {
         let options = PlaceOptions::new("unused".into());

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, payload_of};
+use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, count_orbits, payload_of};
 use crate::import::ImportError;
 use crate::import::files::name_of;
 use crate::lhc::lumi_section_of_orbit;
@@ -66,7 +66,9 @@ struct DthInput {
     words: Payload,
     next: Option<Next>,
     payload: Vec<u8>,
-    last: Option<OrbitKey>,
+    /// Run of the file: of its first orbit.
+    run: Option<u32>,
+    last: Option<u32>,
     /// Bytes and blocks that were reported as belonging to no orbit.
     stray_reported: u64,
 }
@@ -85,18 +87,9 @@ pub(super) fn open(
         orbits.push(orbit);
     }
     let words = payload_of(path, asked, &orbits)?;
-    let mut input = DthInput {
-        reader: OrbitReader::open(path)?,
-        name: name_of(path),
-        words,
-        next: None,
-        payload: Vec::new(),
-        last: None,
-        stray_reported: 0,
-    };
-    input.advance(report)?;
-    // How many there are is known when they have been read.
-    Ok(Opened { input: Box::new(input), columns: words.columns(), n_orbits: 0 })
+    let n_orbits = count_orbits(&mut DthInput::open(path, words, &mut Report::default())?)?;
+    let input = Box::new(DthInput::open(path, words, report)?);
+    Ok(Opened { input, columns: words.columns(), n_orbits })
 }
 
 /// Run and orbit of an orbit's bytes: of its header, else of its first event.
@@ -112,6 +105,21 @@ fn key_of(orbit: &Orbit<'_>) -> Option<OrbitKey> {
 }
 
 impl DthInput {
+    fn open(path: &Path, words: Payload, report: &mut Report) -> Result<DthInput, ImportError> {
+        let mut input = DthInput {
+            reader: OrbitReader::open(path)?,
+            name: name_of(path),
+            words,
+            next: None,
+            payload: Vec::new(),
+            run: None,
+            last: None,
+            stray_reported: 0,
+        };
+        input.advance(report)?;
+        Ok(input)
+    }
+
     /// Goes on to the next orbit that can be delivered.
     fn advance(&mut self, report: &mut Report) -> Result<(), ImportError> {
         report.set_file(&self.name);
@@ -143,14 +151,19 @@ impl DthInput {
             }
             match key {
                 None => report.note(Trouble::Stray, offset, None, "an orbit without a number"),
-                Some(key) if self.last.is_some_and(|last| key <= last) => {
-                    let last = self.last.map_or(0, |(_, orbit)| orbit);
+                Some((_, number)) if self.last.is_some_and(|last| number <= last) => {
+                    let last = self.last.unwrap_or_default();
                     let what = format_args!("expected an orbit after {last}");
                     report.note(Trouble::OrbitOrder, offset, orbit, what);
                 }
-                Some(key) => {
-                    self.last = Some(key);
-                    self.next = Some(Next { key, offset });
+                Some((found, number)) => {
+                    let run = *self.run.get_or_insert(found);
+                    if found != run {
+                        let what = format_args!("expected run {run}, found {found}");
+                        report.note(Trouble::Run, offset, orbit, what);
+                    }
+                    self.last = Some(number);
+                    self.next = Some(Next { key: (run, number), offset });
                 }
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn open_phase2(
 
 impl OrbitInput for FrdInput {
     fn key(&self) -> Option<OrbitKey> {
-        self.file.peek().map(|record| (record.header.run, record.orbit))
+        self.file.peek().map(|record| (record.run, record.orbit))
     }
 
     fn lumi(&self) -> u32 {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, payload_of};
+use super::{Opened, OrbitInput, OrbitKey, SAMPLE_BYTES, add_events, count_orbits, payload_of};
 use crate::import::ImportError;
 use crate::import::files::name_of;
 use crate::lhc::lumi_section_of_orbit;
@@ -25,6 +25,8 @@ struct Native64Input {
     name: String,
     file: BufReader<File>,
     words: Payload,
+    /// Bytes of the file.
+    bytes: u64,
     /// Bytes read.
     position: u64,
     /// The header that ended the orbit before, and where it is: the first of the next one.
@@ -35,7 +37,9 @@ struct Native64Input {
     /// Where each event of the payload begins, there and in the file: padding between events is
     /// not kept.
     places: Vec<(usize, u64)>,
-    last: Option<OrbitKey>,
+    /// Run of the file: of its first event.
+    run: Option<u32>,
+    last: Option<u32>,
     ended: bool,
 }
 
@@ -50,26 +54,38 @@ pub(super) fn open(
     let read = (&file).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
     read.map_err(ImportError::io(path, "read it"))?;
     let words = payload_of(path, asked, &[sample])?;
-    let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
-    let mut input = Native64Input {
-        path: path.to_owned(),
-        name: name_of(path),
-        file: BufReader::with_capacity(1 << 16, file),
-        words,
-        position: 0,
-        ahead: None,
-        key: None,
-        payload: Vec::new(),
-        places: Vec::new(),
-        last: None,
-        ended: false,
-    };
-    input.advance(report)?;
-    // How many there are is known when they have been read.
-    Ok(Opened { input: Box::new(input), columns: words.columns(), n_orbits: 0 })
+    let n_orbits = count_orbits(&mut Native64Input::open(path, words, &mut Report::default())?)?;
+    let input = Box::new(Native64Input::open(path, words, report)?);
+    Ok(Opened { input, columns: words.columns(), n_orbits })
 }
 
 impl Native64Input {
+    fn open(
+        path: &Path,
+        words: Payload,
+        report: &mut Report,
+    ) -> Result<Native64Input, ImportError> {
+        let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
+        let bytes = file.metadata().map_err(ImportError::io(path, "open it"))?.len();
+        let mut input = Native64Input {
+            path: path.to_owned(),
+            name: name_of(path),
+            file: BufReader::with_capacity(1 << 16, file),
+            words,
+            bytes,
+            position: 0,
+            ahead: None,
+            key: None,
+            payload: Vec::new(),
+            places: Vec::new(),
+            run: None,
+            last: None,
+            ended: false,
+        };
+        input.advance(report)?;
+        Ok(input)
+    }
+
     /// Gathers the next orbit that comes after the last one.
     fn advance(&mut self, report: &mut Report) -> Result<(), ImportError> {
         report.set_file(&self.name);
@@ -77,14 +93,20 @@ impl Native64Input {
         self.payload.clear();
         self.places.clear();
         while let Some((header, word, offset)) = self.next_header(report)? {
-            let key = (u32::from(header.run), header.orbit);
+            let found = u32::from(header.run);
+            let run = *self.run.get_or_insert(found);
+            let key = (run, header.orbit);
+            if found != run {
+                let what = format_args!("expected run {run}, found {found}");
+                report.note(Trouble::Run, offset, Some(header.orbit), what);
+            }
             if self.key.is_some_and(|current| current != key) {
                 self.ahead = Some((header, word, offset));
                 break;
             }
             let n = usize::from(header.n_words) * WORD_BYTES;
-            if self.key.is_none() && self.last.is_some_and(|last| key <= last) {
-                let last = self.last.map_or(0, |(_, orbit)| orbit);
+            if self.key.is_none() && self.last.is_some_and(|last| header.orbit <= last) {
+                let last = self.last.unwrap_or_default();
                 let what = format_args!("expected an orbit after {last}");
                 report.note(Trouble::OrbitOrder, offset, Some(header.orbit), what);
                 self.read_words(header, None, report)?;
@@ -101,7 +123,7 @@ impl Native64Input {
             self.payload.extend(word);
             self.read_words(header, Some(offset), report)?;
         }
-        self.last = self.key.or(self.last);
+        self.last = self.key.map(|(_, orbit)| orbit).or(self.last);
         Ok(())
     }
 
@@ -222,6 +244,6 @@ impl OrbitInput for Native64Input {
     }
 
     fn position(&self) -> u64 {
-        self.position
+        if self.ended { self.bytes } else { self.position }
     }
 }

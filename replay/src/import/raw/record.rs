@@ -29,6 +29,8 @@ const BUFFER_BYTES: usize = 1 << 13;
 pub(super) struct Record {
     /// Its header; the orbit fits 32 bits.
     pub header: EventHeader,
+    /// Run of its file.
+    pub run: u32,
     /// Its orbit.
     pub orbit: u32,
     /// Its source; none in Phase-2 files.
@@ -53,7 +55,9 @@ pub(super) struct RecordFile {
     offset: u64,
     version: Option<u16>,
     n_records: u64,
-    last: Option<(u32, u32)>,
+    /// Run of the file: of its header, else of its first record.
+    run: Option<u32>,
+    last: Option<u32>,
     next: Option<Record>,
     ended: bool,
 }
@@ -89,7 +93,7 @@ impl RecordFile {
         let offset = header.header_bytes() as u64;
         file.seek(SeekFrom::Start(offset)).map_err(ImportError::io(path, "read it"))?;
         let path = path.to_owned();
-        let (version, last, next) = (None, None, None);
+        let (version, run, last, next) = (None, header.run, None, None);
         let mut opened = RecordFile {
             path,
             name,
@@ -100,6 +104,7 @@ impl RecordFile {
             offset,
             version,
             n_records: 0,
+            run,
             last,
             next,
             ended: false,
@@ -264,10 +269,10 @@ impl RecordFile {
             }
             offset += SOURCE_BYTES as u64;
         }
-        if let Some((run, last)) = self.last
-            && (header.run, orbit) <= (run, last)
+        if let Some(last) = self.last
+            && orbit <= last
         {
-            let what = format_args!("expected an orbit after run {run} orbit {last}");
+            let what = format_args!("expected an orbit after {last}");
             report.note(Trouble::OrbitOrder, begin, Some(orbit), what);
             return self.skip(n_bytes as u64 + u64::from(header.padding_bytes));
         }
@@ -276,8 +281,13 @@ impl RecordFile {
             let what = format_args!("luminosity section {}, by the orbit {expected}", header.lumi);
             report.note(Trouble::Lumi, begin, Some(orbit), what);
         }
-        self.last = Some((header.run, orbit));
-        self.next = Some(Record { header, orbit, source, offset, n_bytes });
+        let run = *self.run.get_or_insert(header.run);
+        if header.run != run {
+            let what = format_args!("expected run {run}, found {}", header.run);
+            report.note(Trouble::Run, begin, Some(orbit), what);
+        }
+        self.last = Some(orbit);
+        self.next = Some(Record { header, run, orbit, source, offset, n_bytes });
         Ok(())
     }
 
