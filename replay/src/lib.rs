@@ -1,11 +1,12 @@
 //! Where events come from.
 //!
 //! Level-1 trigger events in hardware integers ([`event`]), the machine that they happen in
-//! ([`lhc`]), what the integers mean ([`units`]), the field's own files ([`import`]), the stream
+//! ([`lhc`]), what the integers mean ([`units`]), the field's own files ([`import`], [`export`]), the stream
 //! files that hold events ([`mod@format`]) and what reads them ([`source`]), when events happen
 //! ([`pacing`]) and what signal is put among them ([`inject`]).
 
 pub mod event;
+pub mod export;
 pub mod format;
 pub mod import;
 pub mod inject;

@@ -41,8 +41,8 @@ pub enum ImportError {
     },
     /// The first bytes are those of no known format.
     #[error(
-        "`{path}`: expected parquet (`PAR1`) or HDF5 (`\\x89HDF`), found a file that begins with \
-         `{found}`; convert it to one of these"
+        "`{path}`: expected parquet (`PAR1`), HDF5 (`\\x89HDF`) or ROOT (`root`), found a file that \
+         begins with `{found}`; convert it to one of these"
     )]
     UnknownFormat {
         /// The file.
@@ -118,6 +118,20 @@ pub enum ImportError {
         expected: &'static str,
         /// Type in the file.
         found: String,
+    },
+    /// A variety of a format that is not read.
+    #[error("{file}: {what}: expected {expected}, found {found}\nhint: {hint}")]
+    Unsupported {
+        /// File name.
+        file: String,
+        /// Part of the file.
+        what: String,
+        /// What is read.
+        expected: String,
+        /// What there is.
+        found: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// Columns of one file have different numbers of rows.
     #[error(

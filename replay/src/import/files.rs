@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::ImportError;
 
 const PARQUET_MAGIC: &[u8] = b"PAR1";
+const ROOT_MAGIC: &[u8] = b"root";
 const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Where an HDF5 superblock may be: after no user block, or after one of a power of two bytes.
 const HDF5_OFFSETS: [u64; 5] = [0, 512, 1024, 2048, 4096];
@@ -28,6 +29,8 @@ pub enum Format {
     Parquet,
     /// HDF5.
     Hdf5,
+    /// ROOT.
+    Root,
 }
 
 impl Format {
@@ -37,6 +40,7 @@ impl Format {
         match self {
             Format::Parquet => "parquet",
             Format::Hdf5 => "HDF5",
+            Format::Root => "ROOT",
         }
     }
 }
@@ -102,6 +106,9 @@ pub fn sniff(path: &Path) -> Result<Format, ImportError> {
     if start.starts_with(PARQUET_MAGIC) {
         return Ok(Format::Parquet);
     }
+    if start.starts_with(ROOT_MAGIC) {
+        return Ok(Format::Root);
+    }
     for offset in HDF5_OFFSETS {
         let bytes = read_at(&mut file, offset).map_err(ImportError::io(path, "read it"))?;
         if bytes == HDF5_MAGIC {
@@ -137,7 +144,7 @@ pub(super) fn common_format(paths: &[PathBuf]) -> Result<Format, ImportError> {
 }
 
 /// The rows to take of one file.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     /// The file.
@@ -148,7 +155,7 @@ pub(super) struct Span {
 
 /// Lays files with these numbers of rows end to end and cuts out the rows asked for. Files that
 /// contribute none are left out.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 pub(super) fn spans(
     files: &[(PathBuf, u64)],
     asked: Option<&std::ops::Range<u64>>,
@@ -172,7 +179,7 @@ pub(super) fn spans(
 }
 
 /// Provenance of each span, in order.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 pub(super) fn sources(spans: &[Span]) -> Result<Vec<SourceFile>, ImportError> {
     let source = |s: &Span| SourceFile::of(&s.path, s.rows.start, s.rows.end - s.rows.start);
     spans.iter().map(source).collect()
@@ -192,6 +199,7 @@ mod tests {
     #[test]
     fn formats_are_recognised_by_content_not_by_name() {
         assert_eq!(sniffed(b"PAR1....").unwrap(), Format::Parquet);
+        assert_eq!(sniffed(b"root....").unwrap(), Format::Root);
         assert_eq!(sniffed(b"\x89HDF\r\n\x1a\n....").unwrap(), Format::Hdf5);
         let mut with_user_block = vec![b'x'; 512];
         with_user_block.extend_from_slice(HDF5_MAGIC);
@@ -201,8 +209,8 @@ mod tests {
     #[test]
     fn other_files_folders_and_nothing_are_refused_with_the_reason() {
         assert!(matches!(sniffed(b""), Err(ImportError::Empty { .. })));
-        let error = sniffed(b"root\n").unwrap_err().to_string();
-        assert!(error.contains("misleading.txt") && error.contains(r"`root\n`"), "{error}");
+        let error = sniffed(b"rote\n").unwrap_err().to_string();
+        assert!(error.contains("misleading.txt") && error.contains(r"`rote\n`"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(sniff(folder.path()), Err(ImportError::Folder { .. })));
         let nowhere = folder.path().join("nowhere");
@@ -237,7 +245,7 @@ mod tests {
         assert_eq!(source, expected);
     }
 
-    #[cfg(any(feature = "parquet", feature = "hdf5"))]
+    #[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
     #[test]
     fn row_ranges_are_cut_from_files_laid_end_to_end() {
         let files = [("a".into(), 3), ("b".into(), 0), ("c".into(), 5)];
