@@ -1,6 +1,6 @@
 //! What several test modules share: a small generator, Level-1-like blocks, random forests.
 
-use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype};
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype, Element, Group};
 
 use crate::forest::score::Metric;
 use crate::forest::{AxisSplit, ExtendedSplits, Forest, ForestParts, Splits, Term};
@@ -54,8 +54,17 @@ pub(crate) fn l1_block(n_events: usize, rng_seed: u64) -> Block {
             block.get_mut::<u8>(collection.count_column().unwrap()).push(n as u8);
         }
     }
+    let mut of_further = Random(!rng_seed);
+    for collection in Collection::FURTHER {
+        let count = collection.count_column().unwrap();
+        for _ in 0..n_events {
+            let most = if of_further.below(20) == 0 { 21 } else { 4 };
+            block.get_mut::<i16>(count).push(of_further.below(most) as i16);
+        }
+    }
     block.index_objects().unwrap();
-    for column in ColumnSet::ALL.minus(ColumnSet::skeleton()).iter() {
+    let counts = ColumnSet::skeleton().union(Group::FurtherCounts.columns());
+    for column in ColumnSet::ALL.minus(counts).iter() {
         fill_column(&mut block, column, &mut random);
     }
     sort_by_pt(&mut block);
@@ -84,12 +93,20 @@ fn fill_column(block: &mut Block, column: Column, random: &mut Random) {
 }
 
 fn sort_by_pt(block: &mut Block) {
-    for collection in Collection::OBJECTS {
-        let offsets = block.offsets(collection).to_vec();
-        let pt = block.get_mut::<i16>(collection.kinematics().unwrap()[0]);
-        for pair in offsets.windows(2) {
-            pt[pair[0] as usize..pair[1] as usize].sort_by(|a, b| b.cmp(a));
+    for collection in Collection::ALL_OBJECTS {
+        match collection.kinematics().map(|[pt, ..]| (pt, pt.spec().dtype)) {
+            Some((pt, Dtype::I16)) => sort_each::<i16>(block, collection, pt),
+            Some((pt, _)) => sort_each::<i32>(block, collection, pt),
+            None => {}
         }
+    }
+}
+
+fn sort_each<T: Element + Ord>(block: &mut Block, collection: Collection, pt: Column) {
+    let offsets = block.offsets(collection).to_vec();
+    let pt = block.get_mut::<T>(pt);
+    for pair in offsets.windows(2) {
+        pt[pair[0] as usize..pair[1] as usize].sort_by(|a, b| b.cmp(a));
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where events come from.
 //!
 //! Level-1 trigger events in hardware integers ([`event`]), the machine that they happen in
-//! ([`lhc`]), what the integers mean ([`units`]), the field's own files ([`import`], [`export`]), the stream
-//! files that hold events ([`mod@format`]) and what reads them ([`source`]), when events happen
-//! ([`pacing`]) and what signal is put among them ([`inject`]).
+//! ([`lhc`]), what the integers mean ([`units`]), the binary formats of Level-1 scouting
+//! ([`raw`]), the field's own files, read ([`import`]) and written ([`export`]), the stream files
+//! that hold events ([`mod@format`]) and what reads them ([`source`]), when events happen
+//! ([`pacing`]) and what signal is put among them ([`inject`]). Tables of the public challenges
+//! (`table`, with feature `csv`) are no crossings; studies take them.
 
 pub mod event;
 pub mod export;
@@ -12,5 +14,8 @@ pub mod import;
 pub mod inject;
 pub mod lhc;
 pub mod pacing;
+pub mod raw;
 pub mod source;
+#[cfg(feature = "csv")]
+pub mod table;
 pub mod units;

@@ -10,6 +10,8 @@
 
 use std::f64::consts::TAU;
 
+use crate::lhc::Bx;
+
 /// pT and sums of every Level-1 object, GeV per code.
 /// Source: CMSSW `L1TriggerScouting/Utilities/interface/scales.h`.
 pub const PT_LSB_GEV: f64 = 0.5;
@@ -27,6 +29,26 @@ pub const MUON_PT_UNCONSTRAINED_LSB_GEV: f64 = 1.0;
 /// The same as the offline translator has it, and hence central NanoAOD in its physical values.
 /// Source: CMSSW `L1Trigger/L1TMuon/src/MuonRawDigiTranslator.cc`.
 pub const MUON_PT_UNCONSTRAINED_OFFLINE_LSB_GEV: f64 = 0.5;
+
+/// Puppi pT, GeV per code. Source of this and what follows: the unpacker of the public Phase-2
+/// scouting clients.
+pub const PUPPI_PT_LSB_GEV: f64 = 0.25;
+/// Puppi eta and phi per code.
+pub const PUPPI_ANGLE_LSB: f64 = std::f64::consts::PI / 720.0;
+/// Longitudinal position of Puppi candidates and track muons, cm per code.
+pub const PHASE2_Z0_LSB_CM: f64 = 0.05;
+/// Impact parameter of Puppi candidates, cm per code; its source calls the number a placeholder.
+pub const PUPPI_DXY_LSB_CM: f64 = 0.05;
+/// Weight of neutral Puppi candidates per code.
+pub const PUPPI_WEIGHT_LSB: f64 = 1.0 / 256.0;
+/// Track muon pT, GeV per code, without offset.
+pub const TRACK_MUON_PT_LSB_GEV: f64 = 0.03125;
+/// Track muon eta and phi per code.
+pub const TRACK_MUON_ANGLE_LSB: f64 = std::f64::consts::PI / 4096.0;
+/// Impact parameter of track muons, cm per code.
+pub const TRACK_MUON_D0_LSB_CM: f64 = 0.03;
+/// Velocity of track muons per code, in units of that of light.
+pub const TRACK_MUON_BETA_LSB: f64 = 0.06;
 
 /// Largest code of a muon's unconstrained pT.
 pub const MUON_PT_UNCONSTRAINED_MAX: i64 = 255;
@@ -132,6 +154,19 @@ pub fn calo_hw_from_phi_rad(phi_rad: f64) -> i16 {
 #[must_use]
 pub fn muon_hw_from_phi_rad(phi_rad: f64) -> i16 {
     phi_code(phi_rad, MUON_PHI_CODES)
+}
+
+/// Crossing of a Native64 header, which counts from 0 to 3563; `None` beyond that.
+/// Source: Phase-2 scouting; Run-3 scouting and everything here count from 1 to 3564.
+#[must_use]
+pub fn bx_from_native(native: u16) -> Option<Bx> {
+    Bx::new(u32::from(native) + 1)
+}
+
+/// Crossing as a Native64 header counts them: 0 to 3563.
+#[must_use]
+pub fn native_from_bx(bx: Bx) -> u16 {
+    bx.get() - 1
 }
 
 fn clamp_code(code: f64, min: i64, max: i64) -> i16 {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{assert_same, random_blocks, write_stream};
-use scout40_replay::event::{Block, Column, ColumnSet, Group};
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, Group};
 use scout40_replay::format::{
     BlockDecoder, Compression, FormatError, SampleKind, Step, StreamDecoder, StreamHeader,
     StreamWriter, WriteError,
@@ -303,14 +303,52 @@ fn what_is_no_stream_is_refused_with_the_reason() {
     fs::write(&path, b"").unwrap();
     assert!(open_error(&path).contains("empty file"));
     let mut newer = bytes.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     fs::write(&path, &newer).unwrap();
     let message = open_error(&path);
-    assert!(message.contains("found 2") && message.contains("update scout40"), "{message}");
+    assert!(message.contains("found 3") && message.contains("update scout40"), "{message}");
     assert!(matches!(
         FileSource::open(&folder.path().join("absent.s40")),
         Err(SourceError::Io { .. })
     ));
+}
+
+#[test]
+fn a_stream_is_of_the_oldest_version_that_can_hold_its_columns() {
+    let folder = folder();
+    let path = folder.path().join("x.s40");
+    let is_old = |c: &Column| c.is_of_version_1();
+    let old: ColumnSet = ColumnSet::ALL.iter().filter(is_old).collect();
+    let version_of = |columns: ColumnSet| {
+        let blocks = random_blocks(columns, &[50], 3);
+        write_stream(&path, &blocks, Compression::Fast);
+        let bytes = fs::read(&path).unwrap();
+        (u32::from_le_bytes(bytes[8..12].try_into().unwrap()), read_all(&path, ColumnSet::ALL))
+    };
+    assert_eq!(version_of(old).0, 1);
+    assert_eq!(version_of(old.with(Column::MuonIso)).0, 2);
+    let (version, (blocks, others)) = version_of(ColumnSet::EMPTY.with(Column::StubPhi));
+    assert!(version == 2 && others.is_empty());
+    assert!(blocks[0].columns().contains(Column::StubN), "what there is of stubs is counted");
+    assert!(blocks[0].n_entries(Collection::Stub) > 0);
+    assert_eq!(blocks[0].offsets(Collection::Puppi), [0], "what is not counted is not there");
+}
+
+#[test]
+fn one_column_of_what_not_every_stream_has_is_read_by_itself() {
+    let folder = folder();
+    let path = folder.path().join("x.s40");
+    let blocks = random_blocks(ColumnSet::ALL, &[300, 20], 11);
+    write_stream(&path, &blocks, Compression::Small);
+    for column in [Column::PuppiQual, Column::TrackMuonPt, Column::StubTag] {
+        let wanted = ColumnSet::EMPTY.with(column);
+        let (read, others) = read_all(&path, wanted);
+        assert!(others.is_empty() && read.len() == 2);
+        for (a, b) in blocks.iter().zip(&read) {
+            assert_same(a, b, wanted.counted().union(ColumnSet::skeleton()));
+            assert!(!b.entries(column).is_empty());
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `scout40 convert`: the field's formats to `.s40`.
+//! `scout40 convert`: the field's formats to `.s40`, and back (`export`).
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -14,24 +14,35 @@ use scout40_replay::import::{
     self, Chunk, ImportError, ImportOptions, Importer, Place, PlaceCounts, PlaceOptions, Placer,
 };
 
+use super::export::{self, TargetArg};
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use super::parse;
 use crate::config::{SchemeChoice, UsageError};
 
-/// Converts files of the field's formats to one stream file.
+/// Converts files of the field's formats to one stream file, or streams to one of these formats.
 ///
-/// Formats are recognised by content: parquet in the schema of the public CERN set
-/// `anomaly_detection_cmsl1t`, and HDF5 in that of ADC2021.
+/// Inputs are recognised by content: parquet in the schema of the public CERN set
+/// `anomaly_detection_cmsl1t`; HDF5 of ADC2021, or with hardware integers (`full_data_cyl`); ROOT
+/// trees of CMS NanoAOD and Level-1 scouting NanoAOD. docs/formats.md says what is read of each.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   scout40 convert train-*.parquet zb.s40 --place fill --kind zero-bias
   scout40 convert ZB_run398183/*.parquet data.s40 --place keep --kind data
-  scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet")]
+  scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet
+  scout40 convert BSM_preprocessed.h5 tth.s40 --key ttHto2B --kind signal
+  scout40 convert zb.s40 zb.parquet --to parquet")]
 pub struct ConvertArgs {
-    /// Input files in order, then the stream file to write
+    /// Input files in order, then the file to write
     #[arg(required = true, num_args = 2.., value_name = "IN... OUT")]
     files: Vec<PathBuf>,
+    /// Write streams in this format instead of making one
+    #[arg(long, value_name = "FORMAT")]
+    to: Option<TargetArg>,
+    /// Data set of an HDF5 file (default: the usual one) or tree of a ROOT file (default: Events);
+    /// with `--to full-data-cyl`, the data set to write
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
     /// Where events go: `keep` their recorded crossings (sorted, duplicates dropped), or `fill`
     /// consecutive colliding slots; default: `keep` if the files know crossings, else `fill`
     #[arg(long)]
@@ -118,7 +129,14 @@ enum ConvertError {
 pub fn run(args: &ConvertArgs) -> Result<()> {
     let (output, inputs) = args.files.split_last().expect("clap asks for two");
     refuse_overwrite(output, args.force)?;
-    let options = ImportOptions { rows: args.rows.clone(), keep_saturated: args.keep_saturated };
+    if let Some(to) = args.to {
+        return convert_streams(args, inputs, output, to);
+    }
+    let options = ImportOptions {
+        rows: args.rows.clone(),
+        keep_saturated: args.keep_saturated,
+        key: args.key.clone(),
+    };
     let mut importer = import::open(inputs, &options)?;
     let columns = selected_columns(args.groups.as_deref(), importer.columns())?;
     let (place, scheme) = place(args, importer.as_ref())?;
@@ -139,6 +157,41 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     }
     let summary = writer.finish()?;
     print(&report(output, importer.as_ref(), &counts, &summary))
+}
+
+/// The way back: streams to one of the field's formats, as they are.
+fn convert_streams(
+    args: &ConvertArgs,
+    inputs: &[PathBuf],
+    output: &Path,
+    to: TargetArg,
+) -> Result<()> {
+    for input in inputs {
+        let format = import::recognise(input)?;
+        if format != import::Format::Stream {
+            bail!(
+                "`{}`: expected a stream to write with `--to`, found {}\n\
+                 hint: convert it to a stream first",
+                input.display(),
+                format.name()
+            );
+        }
+    }
+    for (given, option) in [
+        (args.place.is_some(), "--place"),
+        (args.rows.is_some(), "--rows"),
+        (args.every.get() != 1, "--every"),
+        (args.groups.is_some(), "--groups"),
+        (args.keep_saturated, "--keep-saturated"),
+    ] {
+        if given {
+            let text = format!(
+                "`{option}` makes no sense with `--to`\nhint: it chooses what goes into a stream"
+            );
+            return Err(UsageError(text).into());
+        }
+    }
+    export::run(inputs, output, to, args.key.as_deref())
 }
 
 /// The columns of the groups that were asked for, among those that there are.
@@ -295,6 +348,7 @@ fn report(
         (tally.clamped, "values clamped to their field"),
         (tally.empty_objects, "objects of pT 0 skipped"),
         (tally.resorted_lists, "lists of objects sorted by pT"),
+        (tally.other_crossings, "objects of other crossings skipped"),
         (counts.duplicates, "duplicate crossings dropped"),
     ] {
         if n > 0 {

@@ -4,6 +4,7 @@
 
 mod convert;
 mod engine;
+mod export;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;
@@ -14,6 +15,8 @@ mod run;
 #[cfg(feature = "parquet")]
 mod score;
 mod study;
+#[cfg(feature = "csv")]
+mod table;
 #[cfg(feature = "train")]
 mod train;
 mod verify;

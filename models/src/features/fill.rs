@@ -44,6 +44,17 @@ struct ObjectTarget {
     places: Places,
 }
 
+/// Where one rank of an object column goes, of a collection whose lists are longer than the
+/// kernel can turn.
+#[derive(Clone, Debug)]
+struct FurtherTarget {
+    column: Column,
+    rank: u32,
+    transform: Transform,
+    /// Index of lane 0 of the feature.
+    place: usize,
+}
+
 /// A feature specification made ready to fill rows.
 #[derive(Clone, Debug)]
 pub struct FillPlan {
@@ -54,6 +65,7 @@ pub struct FillPlan {
     crossing: Vec<CrossingTarget>,
     /// Sorted by collection.
     objects: Vec<ObjectTarget>,
+    further: Vec<FurtherTarget>,
 }
 
 impl FillPlan {
@@ -67,7 +79,8 @@ impl FillPlan {
     #[must_use]
     pub fn with_isa(spec: &FeatureSpec, isa: Isa) -> FillPlan {
         let (zeros, crossing, objects) = (Vec::new(), Vec::new(), Vec::new());
-        let mut plan = FillPlan { isa, n_features: spec.len(), zeros, crossing, objects };
+        let (n_features, further) = (spec.len(), Vec::new());
+        let mut plan = FillPlan { isa, n_features, zeros, crossing, objects, further };
         for (number, &feature) in spec.features().iter().enumerate() {
             let place = number * LANE_STRIDE;
             let Feature::Value { column, index, transform } = feature else {
@@ -77,6 +90,11 @@ impl FillPlan {
             let collection = column.spec().collection;
             if collection == Collection::Crossing {
                 plan.crossing.push(CrossingTarget { column, transform, place });
+                continue;
+            }
+            if Collection::FURTHER.contains(&collection) {
+                let rank = u32::from(index);
+                plan.further.push(FurtherTarget { column, rank, transform, place });
                 continue;
             }
             let (rank, place) = (usize::from(index), place as u32);
@@ -138,6 +156,33 @@ impl FillPlan {
             for targets in targets.chunks(TOGETHER) {
                 fill_objects(self.isa, targets, block, range.clone(), lanes, first_lane);
             }
+        }
+        for target in &self.further {
+            target.fill(block, range.clone(), &mut lanes[target.place + first_lane..][..n]);
+        }
+    }
+}
+
+impl FurtherTarget {
+    /// Fills lanes with the objects of this rank, one event after the other.
+    fn fill(&self, block: &Block, events: Range<usize>, lanes: &mut [i16]) {
+        let collection = self.column.spec().collection;
+        let offsets = block.offsets(collection);
+        // A block that does not count these objects has none.
+        let Some(offsets) = offsets.get(events.start..=events.end) else { return lanes.fill(0) };
+        match block.entries(self.column) {
+            codes if codes.len() != block.n_entries(collection) => lanes.fill(0),
+            Entries::U8(codes) => self.pick(codes, offsets, lanes),
+            Entries::I32(codes) => self.pick(codes, offsets, lanes),
+            _ => self.pick::<i16>(block.get(self.column), offsets, lanes),
+        }
+    }
+
+    fn pick<T: Element + Into<i32>>(&self, codes: &[T], offsets: &[u32], lanes: &mut [i16]) {
+        for (lane, pair) in lanes.iter_mut().zip(offsets.windows(2)) {
+            let at = pair[0] + self.rank;
+            let there = at < pair[1];
+            *lane = if there { self.transform.apply_wide(codes[at as usize].into()) } else { 0 };
         }
     }
 }
@@ -202,12 +247,18 @@ mod tests {
         let value = |feature: &Feature| {
             let Feature::Value { column, index, transform } = *feature else { return 0 };
             let event = block.event(event);
-            let code = if column.spec().dtype.size() == 1 {
-                event.values::<u8>(column).get(usize::from(index)).map(|&x| i16::from(x))
-            } else {
-                event.values::<i16>(column).get(usize::from(index)).copied()
+            let index = usize::from(index);
+            let code = match column.spec().dtype.size() {
+                1 => event.values::<u8>(column).get(index).map(|&x| i64::from(x)),
+                2 => event.values::<i16>(column).get(index).map(|&x| i64::from(x)),
+                _ => event.values::<i32>(column).get(index).map(|&x| i64::from(x)),
             };
-            code.map_or(0, |x| transform.apply(x))
+            code.map_or(0, |x| match transform {
+                // The only columns that do not fit 16 bits.
+                Transform::Halve if x > 32_767 => (x / 2) as i16,
+                Transform::Quarter if x > 32_767 => ((x + 2) / 4) as i16,
+                _ => transform.apply(x as i16),
+            })
         };
         spec.features().iter().map(value).collect()
     }
@@ -216,7 +267,7 @@ mod tests {
         (0..rows.n_features()).map(|f| rows.rows().column_padded(f)[lane]).collect()
     }
 
-    const SPECS: [&str; 7] = [
+    const SPECS: [&str; 8] = [
         "l1-57",
         "axol1tl",
         "thesis-99",
@@ -224,6 +275,8 @@ mod tests {
         "jet[3].pt, jet[0].pt, jet[0..12].(eta,pt/2), bx, muon[0..16].(qual,phi/4,charge)",
         "tau[11].iso, zero, jet.n, muon.n/2, tower_count, egamma[5].iso, tau[0..2].pt",
         "zero",
+        "puppi[0..20].(pt,eta/2), track_muon[3].(pt/2,phi), track_muon[0].pt/4, stub[1].sector, \
+         jet[0].pt, puppi.n, stub.n, puppi[254].pid",
     ];
 
     #[test]

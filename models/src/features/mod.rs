@@ -60,6 +60,16 @@ impl Transform {
         }
     }
 
+    /// The same for a code that may need more than 16 bits; its transformed value does not.
+    #[must_use]
+    pub(crate) fn apply_wide(self, x: i32) -> i16 {
+        match self {
+            Transform::Halve => (x >> 1) as i16,
+            Transform::Quarter => ((x + 2 + (x >> 31)) >> 2) as i16,
+            Transform::Identity | Transform::QuarterTurn => self.apply(x as i16),
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Transform::Identity => "",
@@ -93,7 +103,13 @@ impl Feature {
         transform: Transform,
     ) -> std::result::Result<Feature, String> {
         let spec = column.spec();
-        if !is_usable(column) {
+        if is_wide(column) && !matches!(transform, Transform::Halve | Transform::Quarter) {
+            return Err(format!(
+                "`{}` does not fit 16 bits: expected it divided by 2 or 4, as in `{0}/2`",
+                spec.name
+            ));
+        }
+        if !is_usable(column) && !is_wide(column) {
             return Err(format!(
                 "`{}` is no feature: expected a quantity of the event within 16 bits, one of {}",
                 spec.name,
@@ -119,7 +135,7 @@ impl Feature {
         };
         let spec = column.spec();
         let (min, max) = spec.range.unwrap_or((i16::MIN.into(), i16::MAX.into()));
-        let (min, max) = (transform.apply(min as i16), transform.apply(max as i16));
+        let (min, max) = (transform.apply_wide(min as i32), transform.apply_wide(max as i32));
         match (transform, spec.collection) {
             (Transform::QuarterTurn, _) => 0..=CALO_PHI_CODES as i16 - 1,
             (_, Collection::Crossing) => min..=max,
@@ -143,6 +159,13 @@ impl Feature {
 fn is_usable(column: Column) -> bool {
     let spec = column.spec();
     spec.range.is_some() && matches!(spec.dtype, Dtype::U8 | Dtype::I16)
+}
+
+/// Whether a column is a quantity of the event that fits 16 bits once it is halved.
+fn is_wide(column: Column) -> bool {
+    let spec = column.spec();
+    let fits = |(min, max): (i64, i64)| min >= -0x1_0000 && max < 0x1_0000;
+    spec.dtype == Dtype::I32 && spec.range.is_some_and(fits)
 }
 
 /// What the rows of a model consist of. Two specifications are equal if they give equal rows,
@@ -178,6 +201,9 @@ impl FeatureSpec {
     /// field   = name [ "/2" | "/4" ]          of the columns of the event model:
     /// index   = number | number ".." number   `jet` and `pt` make `jet_pt`; the end is excluded
     /// ```
+    ///
+    /// Objects are those of Run 3 (`muon`, `egamma`, `jet`, `tau`) and of streams that have them
+    /// `puppi`, `track_muon` and `stub`. pT of a track muon has to be divided, so that it fits.
     ///
     /// `/2` rounds down, `/4` to the nearest. Several objects with several fields go object by
     /// object: `jet[0..2].(pt,eta)` is `jet0_pt, jet0_eta, jet1_pt, jet1_eta`.
@@ -261,6 +287,9 @@ mod tests {
             let nearest = (f64::from(x) / 4.0).round() as i16;
             assert_eq!(Transform::Quarter.apply(x), nearest, "{x}");
             assert_eq!(Transform::Halve.apply(x), (f64::from(x) / 2.0).floor() as i16, "{x}");
+            for transform in [Transform::Identity, Transform::Halve, Transform::Quarter] {
+                assert_eq!(transform.apply_wide(x.into()), transform.apply(x), "{x}");
+            }
         }
         for phi in 0..576 {
             let nearest = (f64::from(phi) / 4.0).round() as i16 % 144;

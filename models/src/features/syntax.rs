@@ -145,8 +145,9 @@ impl<'a> Parser<'a> {
 
     /// `[3]` or `[0..4]`.
     fn indices(&mut self, begin: usize, object: &str) -> Result<std::ops::Range<u8>> {
-        let Some(collection) = Collection::OBJECTS.into_iter().find(|c| c.name() == object) else {
-            let names = Collection::OBJECTS.map(Collection::name).join(", ");
+        let all = Collection::ALL_OBJECTS;
+        let Some(collection) = all.into_iter().find(|c| c.name() == object) else {
+            let names = all.map(Collection::name).join(", ");
             let problem = format!("expected objects before `[` ({names}), found `{object}`");
             return Err(self.error(begin, problem));
         };
@@ -316,6 +317,10 @@ mod tests {
             "zero0 tower_count_quarter bx met_hf_pt"
         );
         assert_eq!(names("muon[15].phi_raw / 4"), "muon15_phi_raw_quarter");
+        assert_eq!(
+            names("puppi[254].(pt,z0/4), track_muon[0].pt/2, stub[200].wheel, puppi.n"),
+            "puppi254_pt puppi254_z0_quarter track_muon0_pt_half stub200_wheel puppi_n"
+        );
     }
 
     #[test]
@@ -343,6 +348,8 @@ mod tests {
         assert!(refusal("jet[0].n").1.contains("no index"));
         assert!(refusal("met[0].pt").1.contains("muon, egamma, jet, tau"));
         assert!(refusal("jet[0..13].pt").1.contains("0..12"));
+        assert!(refusal("track_muon[0].pt").1.contains("track_muon_pt/2"));
+        assert!(refusal("track_muon[170].eta").1.contains("0..170"));
         assert!(refusal("jet[3..3].pt").1.contains("not empty"));
         assert!(refusal("jet[999].pt").1.contains("999"));
         assert!(refusal("met.pt/3").1.contains("found 3"));

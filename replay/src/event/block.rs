@@ -217,9 +217,9 @@ pub enum BlockError {
         /// Name of the collection.
         collection: &'static str,
         /// pT code of the offending object.
-        found: i16,
+        found: i32,
         /// pT code of the object before it.
-        previous: i16,
+        previous: i32,
     },
 }
 
@@ -230,7 +230,7 @@ pub struct Block {
     pub run: u32,
     columns: ColumnSet,
     entries: Vec<Entries>,
-    offsets: [Vec<u32>; 4],
+    offsets: [Vec<u32>; Collection::ALL_OBJECTS.len()],
 }
 
 impl Default for Block {
@@ -240,18 +240,19 @@ impl Default for Block {
 }
 
 impl Block {
-    /// An empty block of run 0 with these columns, and always crossing numbers and multiplicities.
+    /// An empty block of run 0 with these columns, and always crossing numbers and the
+    /// multiplicities of the objects of Run 3 and of everything of which it has a column.
     #[must_use]
     pub fn new(columns: ColumnSet) -> Block {
         let entries = COLUMNS.iter().map(|spec| Entries::new(spec.dtype)).collect();
-        let columns = columns.union(ColumnSet::skeleton());
+        let columns = columns.counted().union(ColumnSet::skeleton());
         Block { run: 0, columns, entries, offsets: std::array::from_fn(|_| vec![0]) }
     }
 
     /// Empties it, keeps what it has allocated, and sets which columns it holds.
     pub fn reset(&mut self, run: u32, columns: ColumnSet) {
         self.run = run;
-        self.columns = columns.union(ColumnSet::skeleton());
+        self.columns = columns.counted().union(ColumnSet::skeleton());
         self.entries.iter_mut().for_each(Entries::clear);
         for offsets in &mut self.offsets {
             offsets.truncate(1);
@@ -262,7 +263,7 @@ impl Block {
     /// caller overwrites: growing them anew would mean to write zeros first.
     pub(crate) fn reuse(&mut self, run: u32, columns: ColumnSet) {
         self.run = run;
-        self.columns = columns.union(ColumnSet::skeleton());
+        self.columns = columns.counted().union(ColumnSet::skeleton());
         for spec in COLUMNS.iter().filter(|spec| !self.columns.contains(spec.column)) {
             self.entries[spec.column as usize].clear();
         }
@@ -313,7 +314,8 @@ impl Block {
         T::of_mut(self.entries_mut(column)).expect("a column is asked for by its own type")
     }
 
-    /// Where the objects of each crossing begin in their flat columns. **Shape**: crossings + 1.
+    /// Where the objects of each crossing begin in their flat columns. **Shape**: crossings + 1;
+    /// 1 for a collection that the block does not count (see [`Collection::FURTHER`]).
     ///
     /// # Panics
     /// For [`Collection::Crossing`], which has no objects.
@@ -356,6 +358,28 @@ impl Block {
                 _ => add_up(counts, &mut offsets[1..]),
             }
         }
+        Collection::FURTHER.into_iter().try_for_each(|c| self.index_further(c))
+    }
+
+    /// The same for a collection that not every block counts.
+    fn index_further(&mut self, collection: Collection) -> Result<(), BlockError> {
+        let column = collection.count_column().expect("objects are counted");
+        let offsets = &mut self.offsets[collection as usize];
+        if !self.columns.contains(column) {
+            offsets.truncate(1);
+            return Ok(());
+        }
+        let counts = i16::of(&self.entries[column as usize]).expect("these counts are i16");
+        let capacity = 0..=collection.capacity() as i16;
+        if let Some(&wrong) = counts.iter().find(|count| !capacity.contains(count)) {
+            return Err(out_of_range(column, i64::from(wrong)));
+        }
+        offsets.clear();
+        offsets.push(0);
+        offsets.extend(counts.iter().scan(0, |sum, &count| {
+            *sum += u32::from(count.unsigned_abs());
+            Some(*sum)
+        }));
         Ok(())
     }
 
@@ -396,7 +420,10 @@ impl Block {
                 to.resize(to.len() + n);
             }
         }
-        for collection in Collection::OBJECTS {
+        for collection in Collection::ALL_OBJECTS {
+            if !collection.count_column().is_some_and(|c| self.columns.contains(c)) {
+                continue;
+            }
             let n = from.entry_range(collection, index).len() as u32;
             let offsets = &mut self.offsets[collection as usize];
             let last = *offsets.last().expect("offsets begin with 0");
@@ -405,12 +432,21 @@ impl Block {
     }
 
     fn entry_range(&self, collection: Collection, index: usize) -> Range<usize> {
-        match collection {
-            Collection::Crossing => index..index + 1,
-            _ => {
-                let offsets = self.offsets(collection);
-                offsets[index] as usize..offsets[index + 1] as usize
-            }
+        self.entry_range_of(collection, index..index + 1)
+    }
+
+    /// Entries that belong to these crossings; none of a collection that it does not count.
+    pub(crate) fn entry_range_of(
+        &self,
+        collection: Collection,
+        crossings: Range<usize>,
+    ) -> Range<usize> {
+        if collection == Collection::Crossing {
+            return crossings;
+        }
+        match self.offsets(collection) {
+            [_] => 0..0,
+            offsets => offsets[crossings.start] as usize..offsets[crossings.end] as usize,
         }
     }
 
@@ -440,8 +476,12 @@ impl Block {
             self.check_range(column)?;
         }
         self.check_crossing_order()?;
-        for collection in Collection::OBJECTS {
-            self.check_pt_order(collection)?;
+        for collection in Collection::ALL_OBJECTS {
+            match collection.kinematics().map(|[pt, ..]| (pt, pt.spec().dtype)) {
+                Some((pt, Dtype::I32)) => self.check_pt_order::<i32>(collection, pt)?,
+                Some((pt, _)) => self.check_pt_order::<i16>(collection, pt)?,
+                None => {}
+            }
         }
         Ok(())
     }
@@ -478,12 +518,15 @@ impl Block {
         Ok(())
     }
 
-    fn check_pt_order(&self, collection: Collection) -> Result<(), BlockError> {
-        let [pt_column, ..] = collection.kinematics().expect("objects have kinematics");
+    fn check_pt_order<T: Element + Ord + Into<i32>>(
+        &self,
+        collection: Collection,
+        pt_column: Column,
+    ) -> Result<(), BlockError> {
         if !self.columns.contains(pt_column) {
             return Ok(());
         }
-        let pt = self.get::<i16>(pt_column);
+        let pt = self.get::<T>(pt_column);
         for index in 0..self.len() {
             let objects = &pt[self.entry_range(collection, index)];
             if let Some(pair) = objects.windows(2).find(|pair| pair[1] > pair[0]) {
@@ -492,8 +535,8 @@ impl Block {
                     orbit,
                     bx: bx as i16,
                     collection: collection.name(),
-                    found: pair[1],
-                    previous: pair[0],
+                    found: pair[1].into(),
+                    previous: pair[0].into(),
                 });
             }
         }

@@ -16,14 +16,37 @@ pub enum Collection {
     Jet = 2,
     /// Hadronic taus, up to 12.
     Tau = 3,
+    /// Phase 2: candidates of the particle-flow algorithm with pile-up mitigation, up to 255.
+    Puppi = 4,
+    /// Phase 2: muons with a track of the inner tracker, up to 170.
+    TrackMuon = 5,
+    /// Stubs of the barrel muon track finder, up to 3060: 255 from each of twelve sectors.
+    Stub = 6,
     /// One entry per crossing.
-    Crossing = 4,
+    Crossing = 7,
 }
 
 impl Collection {
-    /// The collections of objects, in the order of their multiplicity columns.
+    /// The objects of the Run-3 trigger, in the order of their multiplicity columns. Every block
+    /// counts them.
     pub const OBJECTS: [Collection; 4] =
         [Collection::Muon, Collection::EGamma, Collection::Jet, Collection::Tau];
+
+    /// The other collections of objects. A block counts them only if it holds the column of their
+    /// multiplicity; else it has none of them.
+    pub const FURTHER: [Collection; 3] =
+        [Collection::Puppi, Collection::TrackMuon, Collection::Stub];
+
+    /// Every collection of objects; each one's number is its place here.
+    pub const ALL_OBJECTS: [Collection; 7] = [
+        Collection::Muon,
+        Collection::EGamma,
+        Collection::Jet,
+        Collection::Tau,
+        Collection::Puppi,
+        Collection::TrackMuon,
+        Collection::Stub,
+    ];
 
     /// Most objects of this kind in one crossing.
     #[must_use]
@@ -31,6 +54,9 @@ impl Collection {
         match self {
             Collection::Muon => 16,
             Collection::EGamma | Collection::Jet | Collection::Tau => 12,
+            Collection::Puppi => 255,
+            Collection::TrackMuon => 170,
+            Collection::Stub => 3060,
             Collection::Crossing => 1,
         }
     }
@@ -43,6 +69,9 @@ impl Collection {
             Collection::EGamma => "egamma",
             Collection::Jet => "jet",
             Collection::Tau => "tau",
+            Collection::Puppi => "puppi",
+            Collection::TrackMuon => "track_muon",
+            Collection::Stub => "stub",
             Collection::Crossing => "crossing",
         }
     }
@@ -55,11 +84,15 @@ impl Collection {
             Collection::EGamma => Some(Column::EGammaN),
             Collection::Jet => Some(Column::JetN),
             Collection::Tau => Some(Column::TauN),
+            Collection::Puppi => Some(Column::PuppiN),
+            Collection::TrackMuon => Some(Column::TrackMuonN),
+            Collection::Stub => Some(Column::StubN),
             Collection::Crossing => None,
         }
     }
 
-    /// The columns pT, eta, phi of these objects; `None` for crossings.
+    /// The columns pT, eta, phi of these objects; `None` for crossings, and for stubs, which have
+    /// no pT. All are of type `i16` for the objects of Run 3; pT of track muons is not.
     #[must_use]
     pub const fn kinematics(self) -> Option<[Column; 3]> {
         match self {
@@ -67,7 +100,11 @@ impl Collection {
             Collection::EGamma => Some([Column::EGammaPt, Column::EGammaEta, Column::EGammaPhi]),
             Collection::Jet => Some([Column::JetPt, Column::JetEta, Column::JetPhi]),
             Collection::Tau => Some([Column::TauPt, Column::TauEta, Column::TauPhi]),
-            Collection::Crossing => None,
+            Collection::Puppi => Some([Column::PuppiPt, Column::PuppiEta, Column::PuppiPhi]),
+            Collection::TrackMuon => {
+                Some([Column::TrackMuonPt, Column::TrackMuonEta, Column::TrackMuonPhi])
+            }
+            Collection::Stub | Collection::Crossing => None,
         }
     }
 }
@@ -163,11 +200,29 @@ pub enum Group {
     Weight = 17,
     /// Scores and line decisions, in accepted streams.
     Score = 18,
+    /// Asymmetries, minimum-bias counts, centrality.
+    SumsExtra = 19,
+    /// Isolation and displacement of muons.
+    MuonFlags = 20,
+    /// Displacement of jets.
+    JetFlags = 21,
+    /// Multiplicities of what not every stream has.
+    FurtherCounts = 22,
+    /// Kinematics of Puppi candidates.
+    Puppi = 23,
+    /// What else is known of Puppi candidates.
+    PuppiExtra = 24,
+    /// Kinematics of track muons.
+    TrackMuon = 25,
+    /// What else is known of track muons.
+    TrackMuonExtra = 26,
+    /// Stubs.
+    Stub = 27,
 }
 
 impl Group {
     /// All groups, in the order in which a block stores them.
-    pub const ALL: [Group; 19] = [
+    pub const ALL: [Group; 28] = [
         Group::Crossing,
         Group::Counts,
         Group::Met,
@@ -187,6 +242,15 @@ impl Group {
         Group::Truth,
         Group::Weight,
         Group::Score,
+        Group::SumsExtra,
+        Group::MuonFlags,
+        Group::JetFlags,
+        Group::FurtherCounts,
+        Group::Puppi,
+        Group::PuppiExtra,
+        Group::TrackMuon,
+        Group::TrackMuonExtra,
+        Group::Stub,
     ];
 
     /// Name on the command line.
@@ -212,6 +276,15 @@ impl Group {
             Group::Truth => "truth",
             Group::Weight => "weight",
             Group::Score => "score",
+            Group::SumsExtra => "sums-extra",
+            Group::MuonFlags => "muon-flags",
+            Group::JetFlags => "jet-flags",
+            Group::FurtherCounts => "further-counts",
+            Group::Puppi => "puppi",
+            Group::PuppiExtra => "puppi-extra",
+            Group::TrackMuon => "track-muon",
+            Group::TrackMuonExtra => "track-muon-extra",
+            Group::Stub => "stub",
         }
     }
 
@@ -219,6 +292,16 @@ impl Group {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Group> {
         Group::ALL.get(usize::from(number)).copied()
+    }
+
+    /// What the columns of this group have one entry of.
+    ///
+    /// # Panics
+    /// Never: every group has a column.
+    #[must_use]
+    pub fn collection(self) -> Collection {
+        let first = COLUMNS.iter().find(|spec| spec.group == self);
+        first.expect("every group has a column").collection
     }
 
     /// The columns of this group.
@@ -379,6 +462,96 @@ columns! {
     Score "score" Crossing Score I32 None, 0.0, "";
     /// Bit k = accepted by line k of the header.
     Lines "lines" Crossing Score U64 None, 0.0, "";
+    /// Asymmetry of the towers.
+    AsymEt "asym_et" Crossing SumsExtra I16 Some((0, 255)), 0.0, "";
+    /// Asymmetry of the jets.
+    AsymHt "asym_ht" Crossing SumsExtra I16 Some((0, 255)), 0.0, "";
+    /// Asymmetry of the towers, with the forward calorimeter.
+    AsymEtHf "asym_et_hf" Crossing SumsExtra I16 Some((0, 255)), 0.0, "";
+    /// Asymmetry of the jets, with the forward calorimeter.
+    AsymHtHf "asym_ht_hf" Crossing SumsExtra I16 Some((0, 255)), 0.0, "";
+    /// Minimum-bias count of the forward calorimeter, plus side, threshold 0.
+    MinBiasHfP0 "min_bias_hf_p0" Crossing SumsExtra U8 Some((0, 15)), 0.0, "";
+    /// Minimum-bias count of the forward calorimeter, minus side, threshold 0.
+    MinBiasHfM0 "min_bias_hf_m0" Crossing SumsExtra U8 Some((0, 15)), 0.0, "";
+    /// Minimum-bias count of the forward calorimeter, plus side, threshold 1.
+    MinBiasHfP1 "min_bias_hf_p1" Crossing SumsExtra U8 Some((0, 15)), 0.0, "";
+    /// Minimum-bias count of the forward calorimeter, minus side, threshold 1.
+    MinBiasHfM1 "min_bias_hf_m1" Crossing SumsExtra U8 Some((0, 15)), 0.0, "";
+    /// Centrality bits.
+    Centrality "centrality" Crossing SumsExtra U8 Some((0, 255)), 0.0, "";
+    /// Muon isolation bits.
+    MuonIso "muon_iso" Muon MuonFlags U8 Some((0, 3)), 0.0, "";
+    /// Muon displacement bits.
+    MuonDxy "muon_dxy" Muon MuonFlags U8 Some((0, 3)), 0.0, "";
+    /// Jet flagged as displaced.
+    JetDisplaced "jet_displaced" Jet JetFlags U8 Some((0, 1)), 0.0, "";
+    /// Number of Puppi candidates.
+    PuppiN "puppi_n" Crossing FurtherCounts I16 Some((0, 255)), 0.0, "";
+    /// Number of track muons.
+    TrackMuonN "track_muon_n" Crossing FurtherCounts I16 Some((0, 170)), 0.0, "";
+    /// Number of stubs.
+    StubN "stub_n" Crossing FurtherCounts I16 Some((0, 3060)), 0.0, "";
+    /// Puppi pT.
+    PuppiPt "puppi_pt" Puppi Puppi I16 Some((0, 16_383)), units::PUPPI_PT_LSB_GEV, "GeV";
+    /// Puppi eta.
+    PuppiEta "puppi_eta" Puppi Puppi I16 Some((-2048, 2047)), units::PUPPI_ANGLE_LSB, "";
+    /// Puppi phi.
+    PuppiPhi "puppi_phi" Puppi Puppi I16 Some((-1024, 1023)), units::PUPPI_ANGLE_LSB, "rad";
+    /// 0 neutral hadron, 1 photon, 2, 3 charged hadron, 4, 5 electron, 6, 7 muon; odd = positive.
+    PuppiPid "puppi_pid" Puppi PuppiExtra U8 Some((0, 7)), 0.0, "";
+    /// Longitudinal position of charged candidates, 0 of neutral ones.
+    PuppiZ0 "puppi_z0" Puppi PuppiExtra I16 Some((-512, 511)), units::PHASE2_Z0_LSB_CM, "cm";
+    /// Transverse impact parameter of charged candidates, 0 of neutral ones.
+    PuppiDxy "puppi_dxy" Puppi PuppiExtra I16 Some((-128, 127)), units::PUPPI_DXY_LSB_CM, "cm";
+    /// Quality of charged candidates, 0 of neutral ones.
+    PuppiQual "puppi_qual" Puppi PuppiExtra U8 Some((0, 7)), 0.0, "";
+    /// Puppi weight of neutral candidates, 0 of charged ones.
+    PuppiWeight "puppi_weight" Puppi PuppiExtra I16 Some((0, 1023)), units::PUPPI_WEIGHT_LSB, "";
+    /// Identification bits of neutral candidates, 0 of charged ones.
+    PuppiId "puppi_id" Puppi PuppiExtra U8 Some((0, 63)), 0.0, "";
+    /// Track muon pT: does not fit 16 bits.
+    TrackMuonPt "track_muon_pt" TrackMuon TrackMuon I32 Some((0, 65_535)),
+        units::TRACK_MUON_PT_LSB_GEV, "GeV";
+    /// Track muon eta.
+    TrackMuonEta "track_muon_eta" TrackMuon TrackMuon I16 Some((-8192, 8191)),
+        units::TRACK_MUON_ANGLE_LSB, "";
+    /// Track muon phi.
+    TrackMuonPhi "track_muon_phi" TrackMuon TrackMuon I16 Some((-4096, 4095)),
+        units::TRACK_MUON_ANGLE_LSB, "rad";
+    /// Track muon longitudinal position.
+    TrackMuonZ0 "track_muon_z0" TrackMuon TrackMuonExtra I16 Some((-512, 511)),
+        units::PHASE2_Z0_LSB_CM, "cm";
+    /// Track muon impact parameter.
+    TrackMuonD0 "track_muon_d0" TrackMuon TrackMuonExtra I16 Some((-512, 511)),
+        units::TRACK_MUON_D0_LSB_CM, "cm";
+    /// Track muon charge.
+    TrackMuonCharge "track_muon_charge" TrackMuon TrackMuonExtra I16 Some((-1, 1)), 0.0, "e";
+    /// Track muon quality.
+    TrackMuonQual "track_muon_qual" TrackMuon TrackMuonExtra U8 Some((0, 15)), 0.0, "";
+    /// Track muon isolation.
+    TrackMuonIso "track_muon_iso" TrackMuon TrackMuonExtra U8 Some((0, 15)), 0.0, "";
+    /// Track muon velocity.
+    TrackMuonBeta "track_muon_beta" TrackMuon TrackMuonExtra U8 Some((0, 15)),
+        units::TRACK_MUON_BETA_LSB, "c";
+    /// Stub phi within its sector.
+    StubPhi "stub_phi" Stub Stub I16 Some((-2048, 2047)), 0.0, "";
+    /// Stub bending angle.
+    StubPhiB "stub_phi_b" Stub Stub I16 Some((-512, 511)), 0.0, "";
+    /// Stub quality.
+    StubQual "stub_qual" Stub Stub U8 Some((0, 7)), 0.0, "";
+    /// Stub eta bits.
+    StubEta "stub_eta" Stub Stub U8 Some((0, 127)), 0.0, "";
+    /// Quality of the stub's eta, a bit for each of its bits.
+    StubQeta "stub_qeta" Stub Stub U8 Some((0, 127)), 0.0, "";
+    /// Station, 1 to 4.
+    StubStation "stub_station" Stub Stub U8 Some((1, 4)), 0.0, "";
+    /// Wheel; the detector has −2 to 2.
+    StubWheel "stub_wheel" Stub Stub I16 Some((-4, 3)), 0.0, "";
+    /// Sector, 0 to 11.
+    StubSector "stub_sector" Stub Stub U8 Some((0, 11)), 0.0, "";
+    /// 1 for the first stub of its sector, station and wheel, 0 for later ones.
+    StubTag "stub_tag" Stub Stub U8 Some((0, 1)), 0.0, "";
 }
 
 const _: () = assert!(COLUMNS.len() <= 128, "a ColumnSet is 128 bits");
@@ -388,6 +561,12 @@ impl Column {
     #[must_use]
     pub const fn spec(self) -> &'static ColumnSpec {
         &COLUMNS[self as usize]
+    }
+
+    /// Whether streams of format version 1 can hold it.
+    #[must_use]
+    pub const fn is_of_version_1(self) -> bool {
+        self as usize <= Column::Lines as usize
     }
 
     /// The column with this name.
@@ -407,7 +586,19 @@ impl ColumnSet {
     /// Every column there is.
     pub const ALL: ColumnSet = ColumnSet((1 << COLUMNS.len()) - 1);
 
-    /// Crossing numbers and multiplicities: what every block has.
+    /// The set, and the multiplicity of everything of which it has a column.
+    #[must_use]
+    pub fn counted(self) -> ColumnSet {
+        Collection::FURTHER.into_iter().filter_map(Collection::count_column).fold(
+            self,
+            |set, count| {
+                let is_counted = |c: Column| c.spec().collection.count_column() == Some(count);
+                if set.iter().any(is_counted) { set.with(count) } else { set }
+            },
+        )
+    }
+
+    /// Crossing numbers and multiplicities of the objects of Run 3: what every block has.
     #[must_use]
     pub fn skeleton() -> ColumnSet {
         Group::Crossing.columns().union(Group::Counts.columns())
@@ -499,18 +690,30 @@ mod tests {
             assert!(!columns.is_empty(), "{}", group.name());
             let first = columns[0].spec().collection;
             assert!(columns.iter().all(|c| c.spec().collection == first), "{}", group.name());
+            assert_eq!(group.collection(), first);
         }
     }
 
     #[test]
     fn multiplicity_ranges_are_the_capacities() {
-        for collection in Collection::OBJECTS {
+        for (number, collection) in Collection::ALL_OBJECTS.into_iter().enumerate() {
+            assert_eq!(collection as usize, number);
             let count = collection.count_column().unwrap();
             assert_eq!(count.spec().range, Some((0, collection.capacity() as i64)));
-            for column in collection.kinematics().unwrap() {
-                assert_eq!(column.spec().collection, collection);
-            }
+            let kinematics = collection.kinematics().into_iter().flatten();
+            assert!(kinematics.into_iter().all(|c| c.spec().collection == collection));
+            assert_eq!(ColumnSet::skeleton().contains(count), number < 4);
         }
+        let (of_four, others) = Collection::ALL_OBJECTS.split_at(4);
+        assert!(of_four == Collection::OBJECTS && others == Collection::FURTHER);
+    }
+
+    #[test]
+    fn what_not_every_stream_has_brings_its_multiplicity() {
+        let stubs = ColumnSet::EMPTY.with(Column::StubPhi);
+        assert_eq!(stubs.counted(), stubs.with(Column::StubN));
+        assert_eq!(Group::Jet.columns().counted(), Group::Jet.columns());
+        assert!(ColumnSet::EMPTY.counted().is_empty());
     }
 
     #[test]

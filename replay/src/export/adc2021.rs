@@ -10,12 +10,10 @@ use crate::units;
 const SLOTS: usize = 19;
 const FEATURES: usize = 4;
 /// Collection, first slot, number of slots, class.
-const KINDS: [(Collection, usize, usize, f64); 3] = [
-    (Collection::EGamma, 1, 4, 2.0),
-    (Collection::Muon, 5, 4, 3.0),
-    (Collection::Jet, 9, 10, 4.0),
-];
-const CLASSES: [&str; 4] = ["MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4"];
+const KINDS: [(Collection, usize, usize, f64); 3] =
+    [(Collection::EGamma, 1, 4, 2.0), (Collection::Muon, 5, 4, 3.0), (Collection::Jet, 9, 10, 4.0)];
+const CLASSES: [&str; 4] =
+    ["MET_class_1", "Four_Ele_class_2", "Four_Mu_class_3", "Ten_Jet_class_4"];
 
 /// Writes one file.
 pub(super) struct Adc2021Exporter {
@@ -57,12 +55,8 @@ impl Adc2021Exporter {
     fn push_event(&mut self, block: &Block, event: usize) {
         let mut row = [[0.0; FEATURES]; SLOTS];
         let met = [Column::MetPt, Column::MetPhi].map(|column| block.get::<i16>(column)[event]);
-        row[0] = [
-            units::calo_pt_gev_from_hw(met[0]),
-            0.0,
-            units::calo_phi_rad_from_hw(met[1]),
-            1.0,
-        ];
+        row[0] =
+            [units::calo_pt_gev_from_hw(met[0]), 0.0, units::calo_phi_rad_from_hw(met[1]), 1.0];
         // A slot of 0 GeV is empty, whatever its phi.
         self.directions += u64::from(met[0] == 0 && met[1] != 0);
         for ((collection, first, n, class), beyond) in KINDS.into_iter().zip(&mut self.beyond) {

@@ -36,8 +36,13 @@ impl Hdf5File {
     }
 
     /// A compressed data set of no rows yet, each of this shape.
-    pub(super) fn rows<T: H5Type>(&self, name: &str, row: &[usize]) -> Result<Rows<T>, ExportError> {
-        let with = |first: usize| std::iter::once(first).chain(row.iter().copied()).collect::<Vec<_>>();
+    pub(super) fn rows<T: H5Type>(
+        &self,
+        name: &str,
+        row: &[usize],
+    ) -> Result<Rows<T>, ExportError> {
+        let with =
+            |first: usize| std::iter::once(first).chain(row.iter().copied()).collect::<Vec<_>>();
         let most: Vec<Option<usize>> =
             std::iter::once(None).chain(row.iter().map(|&n| Some(n))).collect();
         let set = self

@@ -14,7 +14,7 @@ mod cylinder;
 mod hdf5;
 #[cfg(feature = "parquet")]
 mod parquet;
-#[cfg(all(test, feature = "hdf5", feature = "parquet"))]
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

@@ -41,9 +41,11 @@ impl ParquetExporter {
         let fields: String = branches.iter().map(|branch| field(branch)).collect();
         let unfinished = Unfinished::new(path);
         let library = |error: ParquetError| unfinished.library(error);
-        let schema = parse_message_type(&format!("message schema {{ {fields} }}")).map_err(library)?;
+        let schema =
+            parse_message_type(&format!("message schema {{ {fields} }}")).map_err(library)?;
         let level = ZstdLevel::try_new(3).map_err(library)?;
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+        let properties =
+            WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
         let file = File::create(&unfinished.temporary).map_err(unfinished.io("create it"))?;
         let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties));
         let writer = Some(writer.map_err(library)?);

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::column::{ColumnDecoder, ColumnEncoder, EncodedColumn};
 use super::decoder::EncodedBlock;
-use super::{BLOCK_CROSSINGS_MAX, FormatError};
+use super::{BLOCK_CROSSINGS_MAX, BLOCK_FURTHER_MAX, FormatError};
 use crate::event::{Block, BlockError, Collection, Column, ColumnSet, Group};
 
 /// How hard a writer compresses.
@@ -202,7 +202,7 @@ impl BlockDecoder {
         wanted: ColumnSet,
         block: &mut Block,
     ) -> Result<(), FormatError> {
-        let wanted = wanted.intersection(schema);
+        let wanted = wanted.intersection(schema).counted();
         block.reuse(encoded.meta.run, wanted);
         let done = self.decode_groups(encoded, schema, wanted, block);
         if done.is_err() {
@@ -229,8 +229,15 @@ impl BlockDecoder {
             if columns.intersection(wanted).is_empty() {
                 continue;
             }
+            let n_entries = match group.collection() {
+                collection if Collection::FURTHER.contains(&collection) => {
+                    n_further(collection, seen, block)
+                }
+                collection => Ok(encoded.meta.entries_of(collection)),
+            };
             seen = seen.union(columns);
-            self.decode_frame(&entry, frame, columns, wanted, &encoded.meta, block)
+            n_entries
+                .and_then(|n| self.decode_frame(&entry, frame, columns, wanted, n, block))
                 .map_err(|problem| corrupt_group(offset, group, &encoded.meta, &problem))?;
         }
         let missing = wanted.minus(seen);
@@ -261,7 +268,7 @@ impl BlockDecoder {
         frame: &[u8],
         columns: ColumnSet,
         wanted: ColumnSet,
-        meta: &BlockMeta,
+        n: usize,
         block: &mut Block,
     ) -> Result<(), String> {
         let found = xxh3_64(frame);
@@ -271,7 +278,6 @@ impl BlockDecoder {
         let mut rest = frame;
         for column in columns.iter() {
             let spec = column.spec();
-            let n = meta.entries_of(spec.collection);
             let in_column = |problem: String| format!("column {}: {problem}", spec.name);
             let encoded = EncodedColumn::split_off(&mut rest, spec.dtype, n).map_err(in_column)?;
             if wanted.contains(column) {
@@ -286,6 +292,25 @@ impl BlockDecoder {
     }
 }
 
+/// Entries of a column of what not every block counts, from the multiplicities that have been
+/// decoded before it: the meta part has no room for more numbers of objects.
+fn n_further(collection: Collection, seen: ColumnSet, block: &Block) -> Result<usize, String> {
+    let count = collection.count_column().expect("objects are counted");
+    if !seen.contains(count) {
+        return Err(format!("it comes before column {}", count.spec().name));
+    }
+    let counts = block.get::<i16>(count);
+    let capacity = collection.capacity() as i16;
+    if let Some(wrong) = counts.iter().find(|&&n| n < 0 || n > capacity) {
+        return Err(format!("expected {} within 0..={capacity}, found {wrong}", count.spec().name));
+    }
+    let n: usize = counts.iter().map(|&n| usize::from(n.unsigned_abs())).sum();
+    if n > BLOCK_FURTHER_MAX {
+        return Err(format!("expected at most {BLOCK_FURTHER_MAX} objects, found {n}"));
+    }
+    Ok(n)
+}
+
 /// Names the group and the orbits of a damaged frame.
 #[cold]
 fn corrupt_group(offset: u64, group: Group, meta: &BlockMeta, problem: &str) -> FormatError {
@@ -298,7 +323,7 @@ fn corrupt_group(offset: u64, group: Group, meta: &BlockMeta, problem: &str) -> 
 }
 
 impl BlockMeta {
-    /// Entries of a column that belongs to `collection`.
+    /// Entries of a column that belongs to `collection`: crossings, or objects of Run 3.
     pub(crate) fn entries_of(&self, collection: Collection) -> usize {
         match collection {
             Collection::Crossing => self.n_crossings as usize,

@@ -134,11 +134,18 @@ impl StreamHeader {
             }
         };
         let capacity = |c: Collection| (c.name().to_owned(), c.capacity() as u32);
+        let columns = columns.counted().union(ColumnSet::skeleton());
+        let is_counted =
+            |c: &Collection| c.count_column().is_some_and(|count| columns.contains(count));
         StreamHeader {
             kind,
             sample: sample.into(),
-            columns: columns.union(ColumnSet::skeleton()).iter().map(record).collect(),
-            capacities: Collection::OBJECTS.map(capacity).into(),
+            columns: columns.iter().map(record).collect(),
+            capacities: Collection::ALL_OBJECTS
+                .into_iter()
+                .filter(is_counted)
+                .map(capacity)
+                .collect(),
             filling_scheme: None,
             provenance: Provenance {
                 tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
@@ -170,12 +177,21 @@ impl StreamHeader {
                 }
             }
         }
-        let missing = ColumnSet::skeleton().minus(set);
+        let missing = set.counted().union(ColumnSet::skeleton()).minus(set);
         if missing.is_empty() {
             Ok(set)
         } else {
             Err(FormatError::MissingColumns { missing: missing.names() })
         }
+    }
+
+    /// The oldest format version that can hold its columns.
+    ///
+    /// # Errors
+    /// As [`StreamHeader::column_set`].
+    pub fn format_version(&self) -> Result<u32, FormatError> {
+        let is_old = self.column_set()?.iter().all(Column::is_of_version_1);
+        Ok(if is_old { 1 } else { 2 })
     }
 
     /// The filling scheme that the crossings were placed in, where one is known.
@@ -214,7 +230,7 @@ pub struct StreamIndex {
     pub blocks: Vec<IndexEntry>,
     /// Crossings in the stream.
     pub n_crossings: u64,
-    /// Muons, e/gammas, jets, taus in the stream.
+    /// Muons, e/gammas, jets, taus in the stream. What not every stream has is not counted here.
     pub n_objects: [u64; 4],
     /// xxh3 of the meta parts of all blocks, in order: the identity of the content.
     pub digest: u64,

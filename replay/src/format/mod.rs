@@ -31,8 +31,11 @@ pub use writer::{StreamWriter, WriteError, WriteSummary, temporary_name};
 
 /// First bytes of every stream file; the line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = *b"\x89S40\r\n\x1a\n";
-/// The newest format version that this code reads, and the one that it writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format version that this code reads.
+///
+/// Written is the oldest one that can hold the columns: [`StreamHeader::format_version`]. So a
+/// stream of columns that version 1 knows has the same bytes as ever.
+pub const FORMAT_VERSION: u32 = 2;
 /// Bytes before the first section.
 pub const PREAMBLE_BYTES: usize = 16;
 /// Bytes of a section before its meta part.
@@ -44,6 +47,8 @@ pub const END_BYTES: usize = SECTION_HEAD_BYTES + 8 + CHECKSUM_BYTES;
 
 /// Most crossings in a block.
 pub const BLOCK_CROSSINGS_MAX: usize = 1 << 20;
+/// Most objects of one collection of [`FURTHER`](crate::event::Collection::FURTHER) in a block.
+pub const BLOCK_FURTHER_MAX: usize = 1 << 26;
 /// Longest body of a block in bytes.
 pub const BLOCK_BODY_BYTES_MAX: u64 = 1 << 28;
 /// Longest header in bytes.

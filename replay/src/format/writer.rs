@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BlockEncoder, Compression};
 use super::{
-    BLOCK_CROSSINGS_MAX, FORMAT_VERSION, FormatError, IndexEntry, MAGIC, SectionKind, StreamDigest,
-    StreamHeader, StreamIndex,
+    BLOCK_CROSSINGS_MAX, BLOCK_FURTHER_MAX, FormatError, IndexEntry, MAGIC, SectionKind,
+    StreamDigest, StreamHeader, StreamIndex,
 };
 use crate::event::{Block, BlockError, Collection, Column, ColumnSet};
 use crate::lhc::lumi_section_of_orbit;
@@ -95,7 +95,7 @@ impl StreamWriter {
             group_bytes: [0; crate::event::Group::ALL.len()],
         };
         let mut preamble = MAGIC.to_vec();
-        preamble.extend(FORMAT_VERSION.to_le_bytes());
+        preamble.extend(header.format_version()?.to_le_bytes());
         preamble.extend([0; 4]);
         writer.put(&preamble)?;
         writer.put_section(SectionKind::Header, &header.to_archive(), &[])?;
@@ -134,6 +134,12 @@ impl StreamWriter {
             let n = block.len();
             return Err(WriteError::Contract(format!(
                 "expected 1..={BLOCK_CROSSINGS_MAX} crossings, found {n}"
+            )));
+        }
+        let most = Collection::FURTHER.map(|c| block.n_entries(c)).into_iter().max();
+        if let Some(n) = most.filter(|&n| n > BLOCK_FURTHER_MAX) {
+            return Err(WriteError::Contract(format!(
+                "expected at most {BLOCK_FURTHER_MAX} objects of a kind, found {n}"
             )));
         }
         block.check_shape()?;

@@ -95,7 +95,11 @@ impl CylinderImporter {
     /// # Errors
     /// No file, an unreadable one, a data set that is missing or of another type or shape, rows
     /// that do not exist.
-    pub fn open(paths: &[PathBuf], key: &str, options: &ImportOptions) -> Result<Self, ImportError> {
+    pub fn open(
+        paths: &[PathBuf],
+        key: &str,
+        options: &ImportOptions,
+    ) -> Result<Self, ImportError> {
         if paths.is_empty() {
             return Err(ImportError::NoFiles);
         }

@@ -41,14 +41,24 @@ pub enum ImportError {
     },
     /// The first bytes are those of no known format.
     #[error(
-        "`{path}`: expected parquet (`PAR1`), HDF5 (`\\x89HDF`) or ROOT (`root`), found a file that \
-         begins with `{found}`; convert it to one of these"
+        "`{path}`: expected a known format, found a file that begins with `{found}`{missing}\nhint: \
+         docs/formats.md says what is read"
     )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// Its first bytes, escaped.
         found: String,
+        /// What each known format misses in it, a line each.
+        missing: String,
+    },
+    /// The file is a stream already.
+    #[error(
+        "`{path}` is a scout40 stream already\nhint: `--to FORMAT` writes it in another format"
+    )]
+    Stream {
+        /// The file.
+        path: PathBuf,
     },
     /// The files of one import are of different formats.
     #[error(

@@ -1,49 +1,21 @@
-//! The files of an import: what format they have, and what identifies them later.
+//! The files of an import: what identifies them later, and which of their rows are taken.
 //!
-//! [`sniff`] looks at the first bytes. [`SourceFile`] is the provenance of a file: its name
-//! without folder, its size and checksum, and which of its rows were taken. The checksum reads
-//! the file once in pieces of 1 MiB.
+//! [`SourceFile`] is the provenance of a file: its name without folder, its size and checksum, and
+//! which of its rows were taken. The checksum reads the file once in pieces of 1 MiB.
 //!
-//! Nothing here looks into a format beyond its magic bytes.
+//! Nothing here looks into a format: see [`recognise`](super::recognise()).
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
+use std::path::PathBuf;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::ImportError;
 
-const PARQUET_MAGIC: &[u8] = b"PAR1";
-const ROOT_MAGIC: &[u8] = b"root";
-const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
-/// Where an HDF5 superblock may be: after no user block, or after one of a power of two bytes.
-const HDF5_OFFSETS: [u64; 5] = [0, 512, 1024, 2048, 4096];
 const CHECKSUM_PIECE_BYTES: usize = 1 << 20;
-
-/// Format of a file, by its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// Apache Parquet.
-    Parquet,
-    /// HDF5.
-    Hdf5,
-    /// ROOT.
-    Root,
-}
-
-impl Format {
-    /// Name in messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Format::Parquet => "parquet",
-            Format::Hdf5 => "HDF5",
-            Format::Root => "ROOT",
-        }
-    }
-}
 
 /// A file that rows were taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,60 +59,6 @@ impl SourceFile {
 /// File name without folder, as in messages and provenance.
 pub(super) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// Recognises a file by its first bytes.
-///
-/// # Errors
-/// A file that cannot be read, has no bytes or is of no known format; a folder.
-pub fn sniff(path: &Path) -> Result<Format, ImportError> {
-    let meta = path.metadata().map_err(ImportError::io(path, "open it"))?;
-    if meta.is_dir() {
-        return Err(ImportError::Folder { path: path.into() });
-    }
-    let mut file = File::open(path).map_err(ImportError::io(path, "open it"))?;
-    let start = read_at(&mut file, 0).map_err(ImportError::io(path, "read it"))?;
-    if start.is_empty() {
-        return Err(ImportError::Empty { path: path.into() });
-    }
-    if start.starts_with(PARQUET_MAGIC) {
-        return Ok(Format::Parquet);
-    }
-    if start.starts_with(ROOT_MAGIC) {
-        return Ok(Format::Root);
-    }
-    for offset in HDF5_OFFSETS {
-        let bytes = read_at(&mut file, offset).map_err(ImportError::io(path, "read it"))?;
-        if bytes == HDF5_MAGIC {
-            return Ok(Format::Hdf5);
-        }
-    }
-    Err(ImportError::UnknownFormat { path: path.into(), found: start.escape_ascii().to_string() })
-}
-
-/// Up to eight bytes from `offset` on.
-fn read_at(file: &mut File, offset: u64) -> std::io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::with_capacity(HDF5_MAGIC.len());
-    file.take(HDF5_MAGIC.len() as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The one format that all files have.
-pub(super) fn common_format(paths: &[PathBuf]) -> Result<Format, ImportError> {
-    let (first, rest) = paths.split_first().ok_or(ImportError::NoFiles)?;
-    let format = sniff(first)?;
-    for path in rest {
-        let found = sniff(path)?;
-        if found != format {
-            return Err(ImportError::MixedFormats {
-                path: path.clone(),
-                expected: format.name(),
-                found: found.name(),
-            });
-        }
-    }
-    Ok(format)
 }
 
 /// The rows to take of one file.
@@ -188,45 +106,6 @@ pub(super) fn sources(spans: &[Span]) -> Result<Vec<SourceFile>, ImportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sniffed(bytes: &[u8]) -> Result<Format, ImportError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("misleading.txt");
-        std::fs::write(&path, bytes).unwrap();
-        sniff(&path)
-    }
-
-    #[test]
-    fn formats_are_recognised_by_content_not_by_name() {
-        assert_eq!(sniffed(b"PAR1....").unwrap(), Format::Parquet);
-        assert_eq!(sniffed(b"root....").unwrap(), Format::Root);
-        assert_eq!(sniffed(b"\x89HDF\r\n\x1a\n....").unwrap(), Format::Hdf5);
-        let mut with_user_block = vec![b'x'; 512];
-        with_user_block.extend_from_slice(HDF5_MAGIC);
-        assert_eq!(sniffed(&with_user_block).unwrap(), Format::Hdf5);
-    }
-
-    #[test]
-    fn other_files_folders_and_nothing_are_refused_with_the_reason() {
-        assert!(matches!(sniffed(b""), Err(ImportError::Empty { .. })));
-        let error = sniffed(b"rote\n").unwrap_err().to_string();
-        assert!(error.contains("misleading.txt") && error.contains(r"`rote\n`"), "{error}");
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(sniff(folder.path()), Err(ImportError::Folder { .. })));
-        let nowhere = folder.path().join("nowhere");
-        assert!(matches!(sniff(&nowhere), Err(ImportError::Io { .. })));
-        assert!(matches!(common_format(&[]), Err(ImportError::NoFiles)));
-    }
-
-    #[test]
-    fn files_of_different_formats_are_not_one_stream() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = [folder.path().join("a"), folder.path().join("b")];
-        std::fs::write(&paths[0], PARQUET_MAGIC).unwrap();
-        std::fs::write(&paths[1], HDF5_MAGIC).unwrap();
-        let error = common_format(&paths).unwrap_err();
-        assert!(matches!(error, ImportError::MixedFormats { .. }), "{error}");
-    }
 
     #[test]
     fn provenance_is_the_checksum_of_the_whole_file_under_its_name() {

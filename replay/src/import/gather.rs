@@ -6,9 +6,7 @@
 //!
 //! Copying a column at a time costs one dispatch on its type per call, not per event.
 
-use std::ops::Range;
-
-use crate::event::{Block, Collection, Column, Element, Entries};
+use crate::event::{Block, Column, Element, Entries};
 
 /// Events `first..end` of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,21 +47,11 @@ pub(crate) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
 fn extend<T: Element>(to: &mut Vec<T>, column: Column, from: &[&Block], picks: &[Pick]) {
     for pick in picks {
         let source = from[pick.source];
-        let range = entry_range(source, column.spec().collection, pick.first..pick.end);
+        let range = source.entry_range_of(column.spec().collection, pick.first..pick.end);
         if source.columns().contains(column) {
             to.extend_from_slice(&source.get::<T>(column)[range]);
         } else {
             to.resize(to.len() + range.len(), T::default());
-        }
-    }
-}
-
-fn entry_range(block: &Block, collection: Collection, events: Range<usize>) -> Range<usize> {
-    match collection {
-        Collection::Crossing => events,
-        _ => {
-            let offsets = block.offsets(collection);
-            offsets[events.start] as usize..offsets[events.end] as usize
         }
     }
 }

@@ -9,7 +9,7 @@
 //!           checks, drops, encodes                       filling scheme, or sort by crossing
 //! ```
 //!
-//! Formats are recognised by content ([`sniff`]), never by name. Importers convert to hardware
+//! Formats are recognised by content ([`recognise()`]), never by name. Importers convert to hardware
 //! integers and check every value against its field; they do not select, scale or correct events.
 
 #[cfg(feature = "hdf5")]
@@ -28,6 +28,7 @@ pub mod parquet;
 #[cfg(any(feature = "hdf5", feature = "root"))]
 mod physical;
 pub mod place;
+mod recognise;
 #[cfg(feature = "root")]
 pub mod root;
 
@@ -35,8 +36,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use error::ImportError;
-pub use files::{Format, SourceFile, sniff};
+pub use files::SourceFile;
 pub use place::{Place, PlaceCounts, PlaceOptions, Placer};
+pub use recognise::{Format, recognise};
 
 use crate::event::{Block, ColumnSet};
 
@@ -127,7 +129,8 @@ pub trait Importer {
 /// No file; a file that is missing, empty, of an unknown format, of another format than the ones
 /// before it, or refused by its importer; a format that this build was made without.
 pub fn open(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
-    match files::common_format(paths)? {
+    match recognise::common_format(paths)? {
+        Format::Stream => Err(ImportError::Stream { path: paths[0].clone() }),
         Format::Parquet => open_parquet(paths, options),
         Format::Hdf5 => open_hdf5(paths, options),
         Format::Root => open_root(paths, options),

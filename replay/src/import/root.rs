@@ -71,7 +71,7 @@ impl RootImporter {
         let sources = files::sources(&spans)?;
         let columns = columns.union(ColumnSet::skeleton());
         let placed = match spans.first() {
-            Some(span) => OpenFile::open(&span.path, &key, columns)?.is_placed(span.rows.start)?,
+            Some(span) => OpenFile::open(&span.path, &key, columns)?.placement(span.rows.start)?,
             None => false,
         };
         Ok(RootImporter {
@@ -141,7 +141,8 @@ impl OpenFile {
         let mut file = RootFile::open(path)?;
         let Some(found) = file.find(key)? else {
             let trees = file.top()?.into_iter().filter(|key| key.class == "TTree");
-            let trees: Vec<String> = trees.map(|key| key.name.escape_default().to_string()).collect();
+            let trees: Vec<String> =
+                trees.map(|key| key.name.escape_default().to_string()).collect();
             return Err(ImportError::Unsupported {
                 file: file.name,
                 what: "trees".into(),
@@ -176,7 +177,7 @@ impl OpenFile {
         Ok(columns.union(rows.listed_sums()))
     }
 
-    fn is_placed(mut self, row: u64) -> Result<bool, ImportError> {
+    fn placement(mut self, row: u64) -> Result<bool, ImportError> {
         self.seek(row..row + 1)?;
         Ok(self.read(1)?.is_some_and(|rows| rows.is_placed(0)))
     }

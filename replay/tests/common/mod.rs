@@ -1,6 +1,6 @@
 //! Pseudo-random streams for tests: every column, all sizes, always the same.
 
-use scout40_replay::event::{Block, Collection, Column, ColumnSet, Element};
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype, Element, Group};
 use scout40_replay::format::{Compression, SampleKind, StreamHeader, StreamWriter, WriteSummary};
 use std::path::Path;
 
@@ -25,7 +25,6 @@ fn push<T: Element>(block: &mut Block, column: Column, value: T) {
 }
 
 fn push_any(block: &mut Block, column: Column, random: &mut Random) {
-    use scout40_replay::event::Dtype;
     let spec = column.spec();
     let bits = random.next();
     let value = match spec.range {
@@ -44,6 +43,12 @@ fn push_any(block: &mut Block, column: Column, random: &mut Random) {
     }
 }
 
+fn sort_last<T: Element + Ord>(block: &mut Block, column: Column, n: usize) {
+    let entries = block.get_mut::<T>(column);
+    let first = entries.len() - n;
+    entries[first..].sort_unstable_by(|a, b| b.cmp(a));
+}
+
 /// `n` crossings from `first_orbit` on, three in four slots filled, objects sorted by pT.
 pub fn random_block(columns: ColumnSet, n: usize, first_orbit: u32, random: &mut Random) -> Block {
     let mut block = Block::new(columns);
@@ -57,24 +62,32 @@ pub fn random_block(columns: ColumnSet, n: usize, first_orbit: u32, random: &mut
         }
         push(&mut block, Column::Orbit, orbit);
         push(&mut block, Column::Bx, bx);
-        for collection in Collection::OBJECTS {
-            let most = collection.capacity() as u64 + 1;
+        for collection in Collection::ALL_OBJECTS {
+            let count_column = collection.count_column().unwrap();
+            if !columns.contains(count_column) {
+                continue;
+            }
+            let most = collection.capacity().min(30) as u64 + 1;
             let count = random.below(most).min(random.below(most));
-            push(&mut block, collection.count_column().unwrap(), count as u8);
+            match count_column.spec().dtype {
+                Dtype::U8 => push(&mut block, count_column, count as u8),
+                _ => push(&mut block, count_column, count as i16),
+            }
             let of_objects = |c: &Column| c.spec().collection == collection;
             for column in columns.iter().filter(of_objects) {
                 for _ in 0..count {
                     push_any(&mut block, column, random);
                 }
-                if collection.kinematics().unwrap()[0] == column {
-                    let pts = block.get_mut::<i16>(column);
-                    let first = pts.len() - count as usize;
-                    pts[first..].sort_unstable_by(|a, b| b.cmp(a));
+                if collection.kinematics().is_some_and(|[pt, ..]| pt == column) {
+                    match column.spec().dtype {
+                        Dtype::I16 => sort_last::<i16>(&mut block, column, count as usize),
+                        _ => sort_last::<i32>(&mut block, column, count as usize),
+                    }
                 }
             }
         }
-        let skeleton = ColumnSet::skeleton();
-        for column in columns.minus(skeleton).iter() {
+        let counts = Group::FurtherCounts.columns().union(ColumnSet::skeleton());
+        for column in columns.minus(counts).iter() {
             if column.spec().collection == Collection::Crossing {
                 push_any(&mut block, column, random);
             }

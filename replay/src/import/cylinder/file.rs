@@ -52,7 +52,7 @@ impl Slots {
             Collection::EGamma => 1..muons,
             Collection::Muon => muons..jets,
             Collection::Jet => jets..self.n(),
-            Collection::Tau | Collection::Crossing => 0..0,
+            _ => 0..0,
         }
     }
 }
@@ -175,8 +175,8 @@ impl OpenFile {
                 .map_err(|error| located(EVENT_INFO, error))?;
         }
         if let Some(decision) = &self.decision {
-            self.decisions =
-                bits(decision, start, n).map_err(|error| located(&decision_name(&self.key), error))?;
+            self.decisions = bits(decision, start, n)
+                .map_err(|error| located(&decision_name(&self.key), error))?;
         }
         self.window.set_loaded(rows);
         Ok(())
@@ -305,7 +305,11 @@ impl Piece<'_> {
     }
 
     /// Copies what stands beside the objects.
-    pub(super) fn copy_beside(&self, columns: ColumnSet, to: &mut Block) -> Result<(), ImportError> {
+    pub(super) fn copy_beside(
+        &self,
+        columns: ColumnSet,
+        to: &mut Block,
+    ) -> Result<(), ImportError> {
         for row in 0..self.n_rows() {
             let info = |at: usize| self.info[row * INFO_VALUES + at];
             let whole = |value: f64, max: f64, column: String| {

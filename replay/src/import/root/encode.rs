@@ -297,8 +297,8 @@ impl Encoder {
             let here = |at: &usize| crossing.is_none_or(|source| rows.integers(source)[*at] == 0);
             self.tally.other_crossings += (begin..end).filter(|at| !here(at)).count() as u64;
             let of_kind = |kind: i64| {
-                let mut found = (begin..end)
-                    .filter(|at| here(at) && rows.integers(*kinds)[*at] == kind);
+                let mut found =
+                    (begin..end).filter(|at| here(at) && rows.integers(*kinds)[*at] == kind);
                 match (found.next(), found.next()) {
                     (at, None) => Ok(at),
                     _ => Err(rows.error(

@@ -79,7 +79,14 @@ pub(super) enum Convert {
 /// The energy sums.
 pub(super) enum Sums {
     /// A list with a type for each entry.
-    List { counter: usize, kinds: usize, pt: usize, phi: usize, hardware: bool, crossing: Option<usize> },
+    List {
+        counter: usize,
+        kinds: usize,
+        pt: usize,
+        phi: usize,
+        hardware: bool,
+        crossing: Option<usize>,
+    },
     /// One value per event and column.
     Columns { columns: Vec<(Column, usize)>, hardware: bool },
 }
@@ -172,14 +179,17 @@ impl Builder<'_> {
             let Some(name) = names.iter().find(|name| self.has(&format!("n{name}"))) else {
                 continue;
             };
-            let wanted = kind.collection.kinematics().is_some_and(|[pt, ..]| self.wanted.contains(pt));
+            let wanted =
+                kind.collection.kinematics().is_some_and(|[pt, ..]| self.wanted.contains(pt));
             if wanted {
                 let table = self.table(kind, name, scouting)?;
                 self.layout.tables.push(table);
             }
         }
         self.layout.sums = self.sums()?;
-        if self.layout.tables.is_empty() && self.layout.sums.is_none() && self.wanted == ColumnSet::ALL
+        if self.layout.tables.is_empty()
+            && self.layout.sums.is_none()
+            && self.wanted == ColumnSet::ALL
         {
             return Err(ImportError::Missing {
                 file: self.file.into(),
@@ -201,7 +211,8 @@ impl Builder<'_> {
             true => [["hwPt", "hwEtaAtVtx", "hwPhiAtVtx"], ["pt", "etaAtVtx", "phiAtVtx"]],
             false => [["hwPt", "hwEta", "hwPhi"], ["pt", "eta", "phi"]],
         };
-        let all = |fields: [&str; 3]| fields.iter().all(|field| self.has(&format!("{name}_{field}")));
+        let all =
+            |fields: [&str; 3]| fields.iter().all(|field| self.has(&format!("{name}_{field}")));
         let is_hardware = all(hardware);
         let fields = if is_hardware { hardware } else { physical };
         let mut sources = [0; 3];
@@ -216,7 +227,11 @@ impl Builder<'_> {
         let counter = self.layout.sources[sources[0]].counter;
         let Some(counter) = counter else {
             let branch = self.layout.sources[sources[0]].name.clone();
-            return Err(self.unsupported(&branch, "a list of values", "one value per event".into()));
+            return Err(self.unsupported(
+                &branch,
+                "a list of values",
+                "one value per event".into(),
+            ));
         };
         let others = sources.into_iter().chain(crossing).chain(extras.iter().map(|e| e.source));
         for source in others {
@@ -246,6 +261,8 @@ impl Builder<'_> {
                 (Column::MuonQual, "hwQual", Integer),
                 (Column::MuonQual, "hwQuality", Integer),
                 (Column::MuonTfIndex, "tfMuonIndex", Integer),
+                (Column::MuonIso, "hwIso", Integer),
+                (Column::MuonDxy, "hwDXY", Integer),
                 (Column::MuonEtaRaw, "hwEta", Integer),
                 (Column::MuonEtaRaw, "eta", Eta),
                 (Column::MuonPhiRaw, "hwPhi", Integer),
@@ -258,7 +275,7 @@ impl Builder<'_> {
                 &[(Column::JetQual, "hwQual", Integer), (Column::JetRawPt, "rawEt", Integer)]
             }
             Collection::Tau => &[(Column::TauIso, "hwIso", Integer)],
-            Collection::Crossing => &[],
+            _ => &[],
         };
         let mut extras: Vec<Extra> = Vec::new();
         for &(column, field, convert) in fields {
@@ -307,7 +324,11 @@ impl Builder<'_> {
                 same.clone().all(|source| self.layout.sources[source].counter == Some(*counter))
             }) else {
                 let found = "other counters".into();
-                return Err(self.unsupported("L1EtSum_etSumType", "lists counted by nL1EtSum", found));
+                return Err(self.unsupported(
+                    "L1EtSum_etSumType",
+                    "lists counted by nL1EtSum",
+                    found,
+                ));
             };
             return Ok(Some(Sums::List { counter, kinds, pt, phi, hardware, crossing }));
         }
@@ -343,7 +364,12 @@ impl Builder<'_> {
     }
 
     /// An optional branch of a table.
-    fn field(&mut self, table: &str, field: &str, real: bool) -> Result<Option<usize>, ImportError> {
+    fn field(
+        &mut self,
+        table: &str,
+        field: &str,
+        real: bool,
+    ) -> Result<Option<usize>, ImportError> {
         let name = format!("{table}_{field}");
         if self.has(&name) { self.required(&name, real).map(Some) } else { Ok(None) }
     }

@@ -79,13 +79,8 @@ pub(super) struct BasketPlace {
 
 /// Reads the description of a tree. `key_bytes` is the length of its key, which references count.
 pub(super) fn tree(raw: &[u8], key_bytes: usize) -> Result<Tree, Malformed> {
-    Reader {
-        bytes: Bytes::new(raw),
-        key_bytes,
-        classes: HashMap::new(),
-        leaves: HashMap::new(),
-    }
-    .tree()
+    Reader { bytes: Bytes::new(raw), key_bytes, classes: HashMap::new(), leaves: HashMap::new() }
+        .tree()
 }
 
 struct Reader<'a> {
@@ -103,7 +98,11 @@ enum Pointer {
     /// An object that was read before.
     Earlier(u32),
     /// An object that follows: its class, its own place, its end.
-    New { class: String, id: u32, end: usize },
+    New {
+        class: String,
+        id: u32,
+        end: usize,
+    },
 }
 
 impl Reader<'_> {
