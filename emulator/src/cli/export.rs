@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use scout40_replay::event::Block;
-use scout40_replay::export::{self, Exporter, Losses, Target};
+use scout40_replay::export::{self, Losses, Target};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
 use super::output::{grouped, print, progress_bar};

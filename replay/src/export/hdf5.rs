@@ -3,7 +3,8 @@
 use rust_hdf5::types::H5Type;
 use rust_hdf5::{H5Dataset, H5File};
 
-use super::{ExportError, Unfinished};
+use super::ExportError;
+use super::unfinished::Unfinished;
 use crate::event::{Block, Collection, Column, ColumnSet, Group};
 
 /// Rows of one storage chunk.

@@ -16,11 +16,12 @@ mod hdf5;
 mod parquet;
 #[cfg(test)]
 mod tests;
+#[cfg(any(feature = "hdf5", feature = "parquet"))]
+mod unfinished;
 
 use std::path::{Path, PathBuf};
 
 use crate::event::{Block, BlockError, ColumnSet};
-use crate::format::temporary_name;
 
 /// A format that streams can be written in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,64 +123,38 @@ pub fn create(
     columns: ColumnSet,
 ) -> Result<Box<dyn Exporter>, ExportError> {
     match target {
-        #[cfg(feature = "parquet")]
-        Target::Parquet => Ok(Box::new(parquet::ParquetExporter::create(path, columns)?)),
-        #[cfg(not(feature = "parquet"))]
-        Target::Parquet => {
-            Err(ExportError::FeatureMissing { format: "parquet", feature: "parquet" })
-        }
-        #[cfg(feature = "hdf5")]
-        Target::Adc2021 => Ok(Box::new(adc2021::Adc2021Exporter::create(path, columns)?)),
-        #[cfg(feature = "hdf5")]
+        Target::Parquet => create_parquet(path, columns),
+        Target::Adc2021 | Target::Cylinder { .. } => create_hdf5(path, target, columns),
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn create_parquet(path: &Path, columns: ColumnSet) -> Result<Box<dyn Exporter>, ExportError> {
+    Ok(Box::new(parquet::ParquetExporter::create(path, columns)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn create_parquet(_: &Path, _: ColumnSet) -> Result<Box<dyn Exporter>, ExportError> {
+    Err(ExportError::FeatureMissing { format: "parquet", feature: "parquet" })
+}
+
+#[cfg(feature = "hdf5")]
+fn create_hdf5(
+    path: &Path,
+    target: &Target,
+    columns: ColumnSet,
+) -> Result<Box<dyn Exporter>, ExportError> {
+    Ok(match target {
         Target::Cylinder { key, reduced } => {
-            Ok(Box::new(cylinder::CylinderExporter::create(path, columns, key, *reduced)?))
+            Box::new(cylinder::CylinderExporter::create(path, columns, key, *reduced)?)
         }
-        #[cfg(not(feature = "hdf5"))]
-        Target::Adc2021 | Target::Cylinder { .. } => {
-            Err(ExportError::FeatureMissing { format: "HDF5", feature: "hdf5" })
+        Target::Adc2021 | Target::Parquet => {
+            Box::new(adc2021::Adc2021Exporter::create(path, columns)?)
         }
-    }
+    })
 }
 
-/// A file under its temporary name.
-#[derive(Debug)]
-struct Unfinished {
-    path: PathBuf,
-    temporary: PathBuf,
-    named: bool,
-}
-
-impl Unfinished {
-    fn new(path: &Path) -> Unfinished {
-        Unfinished { path: path.into(), temporary: temporary_name(path), named: false }
-    }
-
-    /// Syncs the file and gives it its name; returns its size.
-    fn name(&mut self) -> Result<u64, ExportError> {
-        let file = std::fs::File::options().append(true).open(&self.temporary);
-        let file = file.map_err(self.io("open it"))?;
-        file.sync_all().map_err(self.io("sync it"))?;
-        let bytes = file.metadata().map_err(self.io("look at it"))?.len();
-        std::fs::rename(&self.temporary, &self.path).map_err(self.io("name it"))?;
-        self.named = true;
-        Ok(bytes)
-    }
-
-    fn io(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> ExportError {
-        let path = self.path.clone();
-        move |source| ExportError::Io { path, action, source }
-    }
-
-    fn library(&self, reason: impl std::fmt::Display) -> ExportError {
-        ExportError::Library { path: self.path.clone(), reason: reason.to_string() }
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // A failure to remove it cannot be reported from here; its name says that it is unfinished.
-        if !self.named {
-            let _ = std::fs::remove_file(&self.temporary);
-        }
-    }
+#[cfg(not(feature = "hdf5"))]
+fn create_hdf5(_: &Path, _: &Target, _: ColumnSet) -> Result<Box<dyn Exporter>, ExportError> {
+    Err(ExportError::FeatureMissing { format: "HDF5", feature: "hdf5" })
 }

@@ -12,7 +12,8 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 
-use super::{ExportError, Exporter, Losses, Unfinished};
+use super::unfinished::Unfinished;
+use super::{ExportError, Exporter, Losses};
 use crate::event::{Block, Collection, Column, ColumnSet, Entries, Group};
 use crate::import::gather::{self, Pick};
 use crate::import::parquet::branch::{BRANCHES, Branch, Field};

@@ -154,10 +154,8 @@ fn adc2021_gives_back_all_objects_that_fit_into_its_slots_and_counts_the_others(
     assert_eq!(losses.columns.names(), lost);
 }
 
-#[test]
-fn adc2021_counts_muons_of_0_gev_taus_and_objects_beyond_its_slots() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.h5");
+/// One event with more objects than slots: 7 muons down to code 1, 6 e/gammas, 12 jets, a tau.
+fn crowded() -> Block {
     let columns = super::hdf5::held().with(Column::TauPt).with(Column::TauEta).with(Column::TauPhi);
     let mut block = Block::new(columns);
     block.get_mut::<u32>(Column::Orbit).push(1);
@@ -172,6 +170,14 @@ fn adc2021_counts_muons_of_0_gev_taus_and_objects_beyond_its_slots() {
         block.get_mut::<i16>(phi).extend(std::iter::repeat_n(140, n.into()));
     }
     block.index_objects().unwrap();
+    block
+}
+
+#[test]
+fn adc2021_counts_muons_of_0_gev_taus_and_objects_beyond_its_slots() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let block = crowded();
     let losses = write(&path, &Target::Adc2021, std::slice::from_ref(&block));
     let counts: Vec<u64> = losses.counts.iter().map(|&(n, _)| n).collect();
     assert_eq!(counts, [2, 2, 2, 1, 1, 0, 0]);
@@ -210,7 +216,7 @@ fn the_training_layout_gives_back_its_objects_in_both_sizes_and_under_any_key() 
             }
         }
         assert_eq!(losses.counts.iter().map(|(n, _)| n).sum::<u64>(), lost);
-        assert_eq!(lost > 0, reduced, "the zero-bias sample has at most 10 jets");
+        assert_eq!(lost, 0, "the sample has at most 4, 4 and 10 objects");
         let with_info = key == "full_data_cyl";
         assert_eq!(losses.columns.contains(Column::Event), !with_info);
         assert!(losses.columns.contains(Column::Orbit));
@@ -218,6 +224,24 @@ fn the_training_layout_gives_back_its_objects_in_both_sizes_and_under_any_key() 
             assert_same(&found, &expected, [Column::Event, Column::PileUp, Column::Lumi]);
         }
         assert_same(&found, &expected, [Column::L1Accept]);
+    }
+}
+
+#[test]
+fn the_training_layout_counts_objects_beyond_its_slots() {
+    for (reduced, lost, muons) in
+        [(true, [2, 3, 2], &[7, 6, 5, 4][..]), (false, [0; 3], &[7, 6, 5, 4, 3, 2, 1])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.h5");
+        let target = Target::Cylinder { key: "x".into(), reduced };
+        let losses = write(&path, &target, &[crowded()]);
+        let counts: Vec<u64> = losses.counts.iter().map(|&(n, _)| n).collect();
+        assert_eq!(counts[..3], lost);
+        assert!(losses.columns.contains(Column::TauN));
+        let (found, _) = read(&path, &ImportOptions::default());
+        assert_eq!(found.get::<i16>(Column::MuonPt), muons);
+        assert_eq!(found.get::<i16>(Column::MetPhi), [9]);
     }
 }
 
