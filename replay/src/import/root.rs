@@ -49,7 +49,7 @@ pub struct RootImporter {
 }
 
 impl RootImporter {
-    /// Opens the files, finds their trees and tables, and looks at the first row. Columns that not
+    /// Opens the files, finds their trees and tables, and looks at the first rows. Columns that not
     /// every file has are left out.
     ///
     /// # Errors
@@ -64,12 +64,18 @@ impl RootImporter {
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             let mut file = OpenFile::open(path, &key, ColumnSet::ALL)?;
-            columns = columns.intersection(file.columns()?);
+            // A file without events shows no sums, and needs none.
+            if file.n_rows > 0 {
+                columns = columns.intersection(file.columns()?);
+            }
             files.push((path.clone(), file.n_rows));
         }
         let spans = files::spans(&files, options.rows.as_ref())?;
         let sources = files::sources(&spans)?;
-        let columns = columns.union(ColumnSet::skeleton());
+        let columns = match spans.is_empty() {
+            true => ColumnSet::skeleton(),
+            false => columns.union(ColumnSet::skeleton()),
+        };
         let placed = match spans.first() {
             Some(span) => OpenFile::open(&span.path, &key, columns)?.placement(span.rows.start)?,
             None => false,
@@ -173,7 +179,7 @@ impl OpenFile {
     /// The columns that it has, of those asked for.
     fn columns(&mut self) -> Result<ColumnSet, ImportError> {
         let columns = self.layout.columns();
-        let Some(rows) = self.read(1)? else { return Ok(columns) };
+        let Some(rows) = self.read(ROWS)? else { return Ok(columns) };
         Ok(columns.union(rows.listed_sums()))
     }
 

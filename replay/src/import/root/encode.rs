@@ -91,13 +91,12 @@ impl Rows<'_> {
         }
     }
 
-    /// Columns of the sums that are in the list of the first event.
+    /// Columns of the sums that are in the lists of these events.
     pub(super) fn listed_sums(&self) -> ColumnSet {
-        let Some(Sums::List { counter, kinds, hardware, .. }) = &self.layout.sums else {
+        let Some(Sums::List { kinds, hardware, .. }) = &self.layout.sums else {
             return ColumnSet::EMPTY;
         };
-        let n = self.integers(*counter).first().map_or(0, |&n| n as usize);
-        let listed = &self.integers(*kinds)[..n];
+        let listed = self.integers(*kinds);
         let types = SUM_TYPES.iter().filter(|(kind, ..)| listed.contains(kind));
         let mut columns: ColumnSet =
             types.flat_map(|&(_, pt, phi)| std::iter::once(pt).chain(phi)).collect();

@@ -126,8 +126,12 @@ impl RootFile {
     }
 
     fn read(&mut self, place: u64, n: usize, what: &str) -> Result<&[u8], ImportError> {
-        if place.checked_add(n as u64).is_none_or(|end| end > self.bytes) {
-            let reason = format!("{n} bytes, but the file ends at byte {}", self.bytes);
+        let within = place.checked_add(n as u64).is_some_and(|end| end <= self.bytes);
+        if !within || n > OBJECT_BYTES_MAX + KEY_BYTES_MAX {
+            let reason = match within {
+                true => format!("{n} bytes, more than any object has"),
+                false => format!("{n} bytes, but the file ends at byte {}", self.bytes),
+            };
             return Err(damaged(&self.name, what, place, &Malformed { at: 0, reason }));
         }
         self.raw.resize(n, 0);

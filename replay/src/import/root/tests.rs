@@ -218,14 +218,28 @@ fn rntuples_missing_trees_and_files_without_level_1_tables_are_refused_with_what
 }
 
 #[test]
+fn files_without_events_hide_no_column_of_the_others() {
+    let paths = [fixture("scouting-zlib.root"), fixture("empty.root"), fixture("scouting-lz4.root")];
+    let (all, _) = read_all(&paths, &ImportOptions::default()).unwrap();
+    assert!(all.columns().contains(Column::MetPt) && all.len() == 120);
+    let options = ImportOptions { rows: Some(60..60), ..ImportOptions::default() };
+    let importer = RootImporter::open(&paths, &options).unwrap();
+    assert_eq!((importer.n_events(), importer.placed()), (0, false));
+    assert_eq!(read("empty.root").len(), 0);
+}
+
+#[test]
 fn a_file_cut_at_any_byte_is_an_error() {
     let whole = std::fs::read(fixture("scouting-zstd.root")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.root");
-    // What comes after the tree's own record is not needed: nothing that is read may be cut.
+    // What comes after the last thing that is read is not missed.
     let needed = needed_bytes(&whole, &path);
-    for n in (4..needed).step_by(29) {
-        std::fs::write(&path, &whole[..n]).unwrap();
+    assert!(needed > whole.len() / 2);
+    std::fs::write(&path, &whole).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    for n in (4..needed).rev() {
+        file.set_len(n as u64).unwrap();
         let outcome = read_all(std::slice::from_ref(&path), &ImportOptions::default());
         assert!(outcome.is_err(), "cut at byte {n}");
     }
