@@ -19,7 +19,7 @@ use scout40_benches::{batches, encode, is_smoke, layout, mix, n_events, walk, ze
 use scout40_models::features::{Feature, Transform};
 use scout40_models::{FeatureSpec, FillPlan, MAX_BATCH, RowBuffer};
 use scout40_replay::event::{Block, Column, ColumnSet};
-use scout40_replay::export::{self, Target};
+use scout40_replay::export::{self, ExportOptions, Target};
 use scout40_replay::format::{BlockDecoder, Compression};
 
 /// Orbits that are decoded: 88 000 events.
@@ -237,7 +237,8 @@ impl Decode for Dense {
 }
 
 fn parquet_bytes(blocks: &[Block], path: &Path) -> Vec<u8> {
-    let mut exporter = export::create(path, &Target::Parquet, blocks[0].columns()).expect("a file");
+    let (columns, options) = (blocks[0].columns(), ExportOptions::default());
+    let mut exporter = export::create(Target::Parquet, path, columns, &options).expect("a file");
     blocks.iter().for_each(|block| exporter.write(block).expect("a whole block"));
     exporter.finish().expect("a finished file");
     std::fs::read(path).expect("the file just written")

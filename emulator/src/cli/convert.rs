@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use scout40_replay::event::{Block, ColumnSet, Group};
+use scout40_replay::export::{ExportOptions, Target};
 use scout40_replay::format::{
     Compression, Provenance, SampleKind, SchemeRecord, SourceRecord, StreamHeader, StreamWriter,
     WriteError, WriteSummary,
@@ -14,7 +15,7 @@ use scout40_replay::import::{
     self, Chunk, ImportError, ImportOptions, Importer, Place, PlaceCounts, PlaceOptions, Placer,
 };
 
-use super::export::{self, TargetArg};
+use super::export;
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use super::parse;
 use crate::config::{SchemeChoice, UsageError};
@@ -36,9 +37,11 @@ pub struct ConvertArgs {
     /// Input files in order, then the file to write
     #[arg(required = true, num_args = 2.., value_name = "IN... OUT")]
     files: Vec<PathBuf>,
-    /// Write streams in this format instead of making one
-    #[arg(long, value_name = "FORMAT")]
-    to: Option<TargetArg>,
+    /// Write streams in this format instead of making one: `parquet` (the schema of the CERN set),
+    /// `adc2021` (HDF5), `full-data-cyl` (HDF5 with hardware integers of 33 objects),
+    /// `full-data-cyl57` (of 19: the 57 inputs of AXOL1TL)
+    #[arg(long, value_name = "FORMAT", value_parser = parse::target)]
+    to: Option<Target>,
     /// Data set of an HDF5 file (default: the usual one) or tree of a ROOT file (default: Events);
     /// with `--to full-data-cyl`, the data set to write
     #[arg(long, value_name = "NAME")]
@@ -164,19 +167,8 @@ fn convert_streams(
     args: &ConvertArgs,
     inputs: &[PathBuf],
     output: &Path,
-    to: TargetArg,
+    to: Target,
 ) -> Result<()> {
-    for input in inputs {
-        let format = import::recognise(input)?;
-        if format != import::Format::Stream {
-            bail!(
-                "`{}`: expected a stream to write with `--to`, found {}\n\
-                 hint: convert it to a stream first",
-                input.display(),
-                format.name()
-            );
-        }
-    }
     for (given, option) in [
         (args.place.is_some(), "--place"),
         (args.rows.is_some(), "--rows"),
@@ -191,7 +183,7 @@ fn convert_streams(
             return Err(UsageError(text).into());
         }
     }
-    export::run(inputs, output, to, args.key.as_deref())
+    export::run(inputs, output, to, &ExportOptions { key: args.key.clone() })
 }
 
 /// The columns of the groups that were asked for, among those that there are.

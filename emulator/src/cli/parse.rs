@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use scout40_replay::export::Target;
 use scout40_replay::pacing::frequency_hz;
 
 /// A duration with its unit: `10s`, `500ms`, `12.8us`, `100ns`, `2min`.
@@ -46,6 +47,14 @@ pub fn rows(text: &str) -> Result<Range<u64>, String> {
     };
     let range = number(first, 0)?..number(end, u64::MAX)?;
     if range.start < range.end { Ok(range) } else { Err(expected()) }
+}
+
+/// The name of a format that streams are written in.
+pub fn target(text: &str) -> Result<Target, String> {
+    Target::ALL.into_iter().find(|target| target.name() == text).ok_or_else(|| {
+        let names = Target::ALL.map(Target::name).join(", ");
+        format!("expected one of {names}, found `{text}`")
+    })
 }
 
 #[cfg(test)]

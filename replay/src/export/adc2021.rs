@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::hdf5::{Hdf5File, Rows, check_columns, held, lost, objects};
-use super::{ExportError, Exporter, Losses};
+use super::{ExportError, ExportSummary, Exporter};
 use crate::event::{Block, Collection, Column, ColumnSet};
 use crate::units;
 
@@ -28,6 +28,7 @@ pub(super) struct Adc2021Exporter {
     fractions: u64,
     large_numbers: u64,
     n_taus: u64,
+    crossings: u64,
 }
 
 impl Adc2021Exporter {
@@ -49,6 +50,7 @@ impl Adc2021Exporter {
             fractions: 0,
             large_numbers: 0,
             n_taus: 0,
+            crossings: 0,
         })
     }
 
@@ -94,6 +96,7 @@ impl Exporter for Adc2021Exporter {
         for event in 0..block.len() {
             self.push_event(block, event);
         }
+        self.crossings += block.len() as u64;
         self.n_taus += block.n_entries(Collection::Tau) as u64;
         let file = &self.file.unfinished;
         self.particles.flush(file, false)?;
@@ -115,7 +118,7 @@ impl Exporter for Adc2021Exporter {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<u64, ExportError> {
+    fn finish(mut self: Box<Self>) -> Result<ExportSummary, ExportError> {
         self.particles.flush(&self.file.unfinished, true)?;
         if let Some(rows) = &mut self.event_numbers {
             rows.flush(&self.file.unfinished, true)?;
@@ -123,15 +126,14 @@ impl Exporter for Adc2021Exporter {
         if let Some(rows) = &mut self.pile_up {
             rows.flush(&self.file.unfinished, true)?;
         }
-        self.file.finish()
-    }
-
-    fn losses(&self) -> Losses {
+        let file = self.file.finish()?;
         let held = held().with(Column::Event).with(Column::PileUp);
         let [egamma, muon, jet] = self.beyond;
-        Losses {
-            columns: lost(self.columns, held, self.n_taus),
-            counts: vec![
+        Ok(ExportSummary {
+            files: vec![file],
+            crossings: self.crossings,
+            left_out: lost(self.columns, held, self.n_taus),
+            left_out_values: vec![
                 (egamma, "e/gammas beyond 4"),
                 (muon, "muons beyond 4"),
                 (jet, "jets beyond 10"),
@@ -140,6 +142,6 @@ impl Exporter for Adc2021Exporter {
                 (self.fractions, "fractions of mean pile-up, rounded"),
                 (self.large_numbers, "event numbers beyond 63 bits, set to the largest"),
             ],
-        }
+        })
     }
 }

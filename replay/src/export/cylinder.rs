@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::hdf5::{Hdf5File, Rows, check_columns, held, lost, objects};
-use super::{ExportError, Exporter, Losses};
+use super::{ExportError, ExportSummary, Exporter};
 use crate::event::{Block, Collection, Column, ColumnSet};
 use crate::import::cylinder::{FEATURES, FULL_DATA, Slots};
 
@@ -25,6 +25,7 @@ pub(super) struct CylinderExporter {
     beyond: [u64; 3],
     large_numbers: u64,
     n_taus: u64,
+    crossings: u64,
 }
 
 impl CylinderExporter {
@@ -53,6 +54,7 @@ impl CylinderExporter {
             beyond: [0; 3],
             large_numbers: 0,
             n_taus: 0,
+            crossings: 0,
         })
     }
 
@@ -106,6 +108,7 @@ impl Exporter for CylinderExporter {
             self.push_event(block, event);
         }
         self.push_info(block);
+        self.crossings += block.len() as u64;
         self.n_taus += block.n_entries(Collection::Tau) as u64;
         let file = &self.file.unfinished;
         self.objects.flush(file, false)?;
@@ -119,7 +122,7 @@ impl Exporter for CylinderExporter {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<u64, ExportError> {
+    fn finish(mut self: Box<Self>) -> Result<ExportSummary, ExportError> {
         self.objects.flush(&self.file.unfinished, true)?;
         if let Some(rows) = &mut self.info {
             rows.flush(&self.file.unfinished, true)?;
@@ -127,10 +130,7 @@ impl Exporter for CylinderExporter {
         if let Some(rows) = &mut self.decisions {
             rows.flush(&self.file.unfinished, true)?;
         }
-        self.file.finish()
-    }
-
-    fn losses(&self) -> Losses {
+        let file = self.file.finish()?;
         let mut held = held().with(Column::L1Accept);
         if self.info.is_some() {
             let info = [Column::Bx, Column::Lumi, Column::Event, Column::PileUp];
@@ -151,6 +151,11 @@ impl Exporter for CylinderExporter {
                 (self.large_numbers, "event numbers beyond 2^53, rounded"),
             ],
         };
-        Losses { columns: lost(self.columns, held, self.n_taus), counts }
+        Ok(ExportSummary {
+            files: vec![file],
+            crossings: self.crossings,
+            left_out: lost(self.columns, held, self.n_taus),
+            left_out_values: counts,
+        })
     }
 }

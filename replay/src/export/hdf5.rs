@@ -1,5 +1,7 @@
 //! What exporters to HDF5 share: data sets that grow by whole storage chunks.
 
+use std::path::{Path, PathBuf};
+
 use rust_hdf5::types::H5Type;
 use rust_hdf5::{H5Dataset, H5File};
 
@@ -26,7 +28,7 @@ pub(super) struct Rows<T> {
 }
 
 impl Hdf5File {
-    pub(super) fn create(path: &std::path::Path) -> Result<Hdf5File, ExportError> {
+    pub(super) fn create(path: &Path) -> Result<Hdf5File, ExportError> {
         let unfinished = Unfinished::new(path);
         let file = H5File::create(&unfinished.temporary).map_err(|e| unfinished.library(e))?;
         Ok(Hdf5File { unfinished, file: Some(file) })
@@ -79,8 +81,8 @@ impl Hdf5File {
         }
     }
 
-    /// Closes the file and gives it its name; returns its size.
-    pub(super) fn finish(&mut self) -> Result<u64, ExportError> {
+    /// Closes the file and gives it its name; returns that with its size.
+    pub(super) fn finish(&mut self) -> Result<(PathBuf, u64), ExportError> {
         let Some(file) = self.file.take() else {
             return Err(self.unfinished.library("it is finished already"));
         };

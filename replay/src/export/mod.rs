@@ -1,7 +1,7 @@
 //! Streams to the field's own formats: what [`import`](crate::import) reads, written.
 //!
 //! An [`Exporter`] takes blocks in order and writes them in pieces of bounded size, whatever the
-//! length of the stream. What its format cannot hold is left out and counted ([`Losses`]): it is
+//! length of the stream. What its format cannot hold is left out and counted ([`ExportSummary`]): it is
 //! for the caller to tell. Nothing is made up that the stream does not know.
 //!
 //! A file that is not whole has a temporary name and is removed when its exporter is dropped.
@@ -23,20 +23,42 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{Block, BlockError, ColumnSet};
 
-/// A format that streams can be written in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A format that streams are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Target {
-    /// The schema of the public set `anomaly_detection_cmsl1t`.
+    /// Parquet in the schema of the public set `anomaly_detection_cmsl1t`.
     Parquet,
-    /// The layout of ADC2021.
+    /// HDF5 in the layout of ADC2021.
     Adc2021,
-    /// The training layout of AXOL1TL.
-    Cylinder {
-        /// Name of the data set.
-        key: String,
-        /// 19 objects instead of 33.
-        reduced: bool,
-    },
+    /// HDF5 in the training layout of AXOL1TL: hardware integers of 33 objects.
+    FullDataCyl,
+    /// The same of 19 objects: 57 inputs.
+    FullDataCyl57,
+}
+
+impl Target {
+    /// Every one, in the order of help texts.
+    pub const ALL: [Target; 4] =
+        [Target::Parquet, Target::Adc2021, Target::FullDataCyl, Target::FullDataCyl57];
+
+    /// Name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Target::Parquet => "parquet",
+            Target::Adc2021 => "adc2021",
+            Target::FullDataCyl => "full-data-cyl",
+            Target::FullDataCyl57 => "full-data-cyl57",
+        }
+    }
+}
+
+/// How to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Data set of the training layout; `None` = `full_data_cyl`.
+    pub key: Option<String>,
 }
 
 /// Why a stream could not be written.
@@ -85,31 +107,34 @@ pub enum ExportError {
     Block(#[from] BlockError),
 }
 
-/// What a format cannot hold.
+/// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// Columns of the stream that it has no place for.
-    pub columns: ColumnSet,
-    /// Values that did not fit, each with what they are. Those that are zero are among them.
-    pub counts: Vec<(u64, &'static str)>,
+pub struct ExportSummary {
+    /// Files with their bytes.
+    pub files: Vec<(PathBuf, u64)>,
+    /// Crossings of the stream.
+    pub crossings: u64,
+    /// Columns that have no place in the format.
+    pub left_out: ColumnSet,
+    /// Objects and values that did not fit, each with what they are. Those that are none are among
+    /// them.
+    pub left_out_values: Vec<(u64, &'static str)>,
 }
 
-/// Writes one file.
+/// Writes one stream in one format.
 pub trait Exporter {
     /// Appends the events of a block.
     ///
     /// # Errors
-    /// A block that does not hold together, or what the system or the format's library refuses.
+    /// A block that does not hold together, or what the system or the format's library refuses; the
+    /// exporter is then of no further use.
     fn write(&mut self, block: &Block) -> Result<(), ExportError>;
 
-    /// Completes the file and gives it its name. Returns its size in bytes.
+    /// Completes the file and gives it its name.
     ///
     /// # Errors
     /// As [`Exporter::write`]; nothing has the final name then.
-    fn finish(&mut self) -> Result<u64, ExportError>;
-
-    /// What was left out so far.
-    fn losses(&self) -> Losses;
+    fn finish(self: Box<Self>) -> Result<ExportSummary, ExportError>;
 }
 
 /// Begins a file that will be called `path`, for events with these columns.
@@ -118,13 +143,16 @@ pub trait Exporter {
 /// Columns that the format needs and the stream lacks, a file that cannot be made, a format that
 /// this build was made without.
 pub fn create(
+    target: Target,
     path: &Path,
-    target: &Target,
     columns: ColumnSet,
+    options: &ExportOptions,
 ) -> Result<Box<dyn Exporter>, ExportError> {
     match target {
         Target::Parquet => create_parquet(path, columns),
-        Target::Adc2021 | Target::Cylinder { .. } => create_hdf5(path, target, columns),
+        Target::Adc2021 | Target::FullDataCyl | Target::FullDataCyl57 => {
+            create_hdf5(target, path, columns, options)
+        }
     }
 }
 
@@ -140,21 +168,25 @@ fn create_parquet(_: &Path, _: ColumnSet) -> Result<Box<dyn Exporter>, ExportErr
 
 #[cfg(feature = "hdf5")]
 fn create_hdf5(
+    target: Target,
     path: &Path,
-    target: &Target,
     columns: ColumnSet,
+    options: &ExportOptions,
 ) -> Result<Box<dyn Exporter>, ExportError> {
+    let key = options.key.as_deref().unwrap_or(crate::import::cylinder::FULL_DATA);
+    let reduced = target == Target::FullDataCyl57;
     Ok(match target {
-        Target::Cylinder { key, reduced } => {
-            Box::new(cylinder::CylinderExporter::create(path, columns, key, *reduced)?)
-        }
-        Target::Adc2021 | Target::Parquet => {
-            Box::new(adc2021::Adc2021Exporter::create(path, columns)?)
-        }
+        Target::Adc2021 => Box::new(adc2021::Adc2021Exporter::create(path, columns)?),
+        _ => Box::new(cylinder::CylinderExporter::create(path, columns, key, reduced)?),
     })
 }
 
 #[cfg(not(feature = "hdf5"))]
-fn create_hdf5(_: &Path, _: &Target, _: ColumnSet) -> Result<Box<dyn Exporter>, ExportError> {
+fn create_hdf5(
+    _: Target,
+    _: &Path,
+    _: ColumnSet,
+    _: &ExportOptions,
+) -> Result<Box<dyn Exporter>, ExportError> {
     Err(ExportError::FeatureMissing { format: "HDF5", feature: "hdf5" })
 }

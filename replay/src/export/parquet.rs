@@ -13,7 +13,7 @@ use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 
 use super::unfinished::Unfinished;
-use super::{ExportError, Exporter, Losses};
+use super::{ExportError, ExportSummary, Exporter};
 use crate::event::{Block, Collection, Column, ColumnSet, Entries, Group};
 use crate::import::gather::{self, Pick};
 use crate::import::parquet::branch::{BRANCHES, Branch, Field};
@@ -29,6 +29,7 @@ pub(super) struct ParquetExporter {
     columns: ColumnSet,
     rows: Block,
     runs: Vec<u32>,
+    crossings: u64,
 }
 
 impl ParquetExporter {
@@ -51,7 +52,15 @@ impl ParquetExporter {
         let writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties));
         let writer = Some(writer.map_err(library)?);
         let rows = Block::new(columns);
-        Ok(ParquetExporter { unfinished, writer, branches, columns, rows, runs: Vec::new() })
+        Ok(ParquetExporter {
+            unfinished,
+            writer,
+            branches,
+            columns,
+            rows,
+            runs: Vec::new(),
+            crossings: 0,
+        })
     }
 
     fn flush(&mut self) -> Result<(), ExportError> {
@@ -74,6 +83,7 @@ impl ParquetExporter {
 impl Exporter for ParquetExporter {
     fn write(&mut self, block: &Block) -> Result<(), ExportError> {
         block.check_shape()?;
+        self.crossings += block.len() as u64;
         let mut first = 0;
         while first < block.len() {
             let end = block.len().min(first + ROW_GROUP_ROWS - self.runs.len());
@@ -87,23 +97,25 @@ impl Exporter for ParquetExporter {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<u64, ExportError> {
+    fn finish(mut self: Box<Self>) -> Result<ExportSummary, ExportError> {
         self.flush()?;
         let Some(writer) = self.writer.take() else {
             return Err(self.unfinished.library("it is finished already"));
         };
         writer.close().map_err(|error| self.unfinished.library(error))?;
-        self.unfinished.name()
-    }
-
-    fn losses(&self) -> Losses {
+        let file = self.unfinished.name()?;
         let of_branches = self.branches.iter().filter_map(|branch| match branch.field {
             Field::Run => None,
             Field::Column(column) => Some(column),
         });
         // Multiplicities are lengths of lists.
         let held = of_branches.collect::<ColumnSet>().union(Group::Counts.columns());
-        Losses { columns: self.columns.minus(held), counts: Vec::new() }
+        Ok(ExportSummary {
+            files: vec![file],
+            crossings: self.crossings,
+            left_out: self.columns.minus(held),
+            left_out_values: Vec::new(),
+        })
     }
 }
 

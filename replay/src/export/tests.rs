@@ -46,20 +46,26 @@ fn joined(blocks: &[Block]) -> Block {
 }
 
 /// Writes blocks, checks that the file appears only when it is whole, and returns what was lost.
-fn write(path: &Path, target: &Target, blocks: &[Block]) -> Losses {
-    let mut exporter = create(path, target, blocks[0].columns()).unwrap();
+fn write(path: &Path, target: Target, blocks: &[Block]) -> ExportSummary {
+    write_key(path, target, blocks, None)
+}
+
+fn write_key(path: &Path, target: Target, blocks: &[Block], key: Option<&str>) -> ExportSummary {
+    let options = ExportOptions { key: key.map(str::to_owned) };
+    let mut exporter = create(target, path, blocks[0].columns(), &options).unwrap();
     for block in blocks {
         exporter.write(block).unwrap();
     }
     assert!(!path.exists(), "an unfinished file has another name");
-    let bytes = exporter.finish().unwrap();
-    assert_eq!(path.metadata().unwrap().len(), bytes);
+    let summary = exporter.finish().unwrap();
+    assert_eq!(summary.files, [(path.to_path_buf(), path.metadata().unwrap().len())]);
+    assert_eq!(summary.crossings, blocks.iter().map(|block| block.len() as u64).sum::<u64>());
     assert_eq!(path.parent().unwrap().read_dir().unwrap().count(), 1, "nothing else stays");
-    exporter.losses()
+    summary
 }
 
-fn count(losses: &Losses, what: &str) -> u64 {
-    let found = losses.counts.iter().find(|(_, text)| text.contains(what));
+fn count(losses: &ExportSummary, what: &str) -> u64 {
+    let found = losses.left_out_values.iter().find(|(_, text)| text.contains(what));
     found.unwrap_or_else(|| panic!("no count of {what}")).0
 }
 
@@ -75,8 +81,8 @@ fn parquet_gives_back_every_column_of_a_stream_and_its_crossings() {
     let path = folder.path().join("a.parquet");
     let blocks = blocks("streams/zero-bias.s40", 5);
     assert_eq!(blocks.len(), 5);
-    let losses = write(&path, &Target::Parquet, &blocks);
-    assert_eq!(losses, Losses::default());
+    let losses = write(&path, Target::Parquet, &blocks);
+    assert!(losses.left_out.is_empty() && losses.left_out_values.is_empty());
     let (found, runs) = read(&path, &ImportOptions::default());
     let expected = joined(&blocks);
     assert_eq!(found.columns(), expected.columns());
@@ -103,8 +109,8 @@ fn parquet_gives_back_every_column_of_its_schema_also_across_row_groups_and_runs
         }
         blocks.push(block);
     }
-    let losses = write(&path, &Target::Parquet, &blocks);
-    assert!(losses.columns.is_empty());
+    let losses = write(&path, Target::Parquet, &blocks);
+    assert!(losses.left_out.is_empty());
     let (found, runs) = read(&path, &ImportOptions::default());
     let expected = joined(&blocks);
     assert_same(&found, &expected, expected.columns().iter());
@@ -117,8 +123,8 @@ fn columns_that_the_schema_has_no_place_for_are_named() {
     let path = folder.path().join("a.parquet");
     let mut block = Block::new(blocks("streams/SVJ.s40", 1)[0].columns().with(Column::Weight));
     block.push_event(&blocks("streams/SVJ.s40", 1)[0], 0);
-    let losses = write(&path, &Target::Parquet, &[block]);
-    assert_eq!(losses.columns, ColumnSet::EMPTY.with(Column::Weight));
+    let losses = write(&path, Target::Parquet, &[block]);
+    assert_eq!(losses.left_out, ColumnSet::EMPTY.with(Column::Weight));
 }
 
 #[test]
@@ -126,7 +132,7 @@ fn adc2021_gives_back_all_objects_that_fit_into_its_slots_and_counts_the_others(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.h5");
     let blocks = blocks("streams/zero-bias.s40", 4);
-    let losses = write(&path, &Target::Adc2021, &blocks);
+    let losses = write(&path, Target::Adc2021, &blocks);
     let expected = joined(&blocks);
     let (found, _) = read(&path, &ImportOptions::default());
     assert_eq!(found.len(), expected.len());
@@ -151,7 +157,7 @@ fn adc2021_gives_back_all_objects_that_fit_into_its_slots_and_counts_the_others(
     assert!(changed.iter().all(zero));
     assert_eq!(count(&losses, "directions"), changed.len() as u64);
     let lost = "orbit, bx, time, lumi, label, l1_accept, order";
-    assert_eq!(losses.columns.names(), lost);
+    assert_eq!(losses.left_out.names(), lost);
 }
 
 /// One event with more objects than slots: 7 muons down to code 1, 6 e/gammas, 12 jets, a tau.
@@ -178,10 +184,10 @@ fn adc2021_counts_muons_of_0_gev_taus_and_objects_beyond_its_slots() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.h5");
     let block = crowded();
-    let losses = write(&path, &Target::Adc2021, std::slice::from_ref(&block));
-    let counts: Vec<u64> = losses.counts.iter().map(|&(n, _)| n).collect();
+    let losses = write(&path, Target::Adc2021, std::slice::from_ref(&block));
+    let counts: Vec<u64> = losses.left_out_values.iter().map(|&(n, _)| n).collect();
     assert_eq!(counts, [2, 2, 2, 1, 1, 0, 0]);
-    assert!(losses.columns.contains(Column::TauN) && losses.columns.contains(Column::TauPt));
+    assert!(losses.left_out.contains(Column::TauN) && losses.left_out.contains(Column::TauPt));
     let (found, _) = read(&path, &ImportOptions::default());
     assert_eq!(found.get::<i16>(Column::MuonPt), [7, 6, 5, 4]);
     assert_eq!(found.get::<i16>(Column::MuonPhi), [140; 4]);
@@ -194,14 +200,14 @@ fn the_training_layout_gives_back_its_objects_in_both_sizes_and_under_any_key() 
     let expected_blocks = blocks("streams/zero-bias.s40", 4);
     let expected = joined(&expected_blocks);
     for (key, reduced, slots) in [
-        ("full_data_cyl", false, [12, 8, 12]),
-        ("full_data_cyl", true, [4, 4, 10]),
-        ("SVJ", false, [12, 8, 12]),
+        (None, false, [12, 8, 12]),
+        (Some("full_data_cyl"), true, [4, 4, 10]),
+        (Some("SVJ"), false, [12, 8, 12]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.h5");
-        let target = Target::Cylinder { key: key.into(), reduced };
-        let losses = write(&path, &target, &expected_blocks);
+        let target = if reduced { Target::FullDataCyl57 } else { Target::FullDataCyl };
+        let losses = write_key(&path, target, &expected_blocks, key);
         let (found, _) = read(&path, &ImportOptions::default());
         assert_same(&found, &expected, [Column::MetPt, Column::MetPhi]);
         let mut lost = 0;
@@ -215,11 +221,11 @@ fn the_training_layout_gives_back_its_objects_in_both_sizes_and_under_any_key() 
                 lost += wanted.len().saturating_sub(n) as u64;
             }
         }
-        assert_eq!(losses.counts.iter().map(|(n, _)| n).sum::<u64>(), lost);
+        assert_eq!(losses.left_out_values.iter().map(|(n, _)| n).sum::<u64>(), lost);
         assert_eq!(lost, 0, "the sample has at most 4, 4 and 10 objects");
-        let with_info = key == "full_data_cyl";
-        assert_eq!(losses.columns.contains(Column::Event), !with_info);
-        assert!(losses.columns.contains(Column::Orbit));
+        let with_info = key != Some("SVJ");
+        assert_eq!(losses.left_out.contains(Column::Event), !with_info);
+        assert!(losses.left_out.contains(Column::Orbit));
         if with_info {
             assert_same(&found, &expected, [Column::Event, Column::PileUp, Column::Lumi]);
         }
@@ -234,11 +240,11 @@ fn the_training_layout_counts_objects_beyond_its_slots() {
     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.h5");
-        let target = Target::Cylinder { key: "x".into(), reduced };
-        let losses = write(&path, &target, &[crowded()]);
-        let counts: Vec<u64> = losses.counts.iter().map(|&(n, _)| n).collect();
+        let target = if reduced { Target::FullDataCyl57 } else { Target::FullDataCyl };
+        let losses = write_key(&path, target, &[crowded()], Some("x"));
+        let counts: Vec<u64> = losses.left_out_values.iter().map(|&(n, _)| n).collect();
         assert_eq!(counts[..3], lost);
-        assert!(losses.columns.contains(Column::TauN));
+        assert!(losses.left_out.contains(Column::TauN));
         let (found, _) = read(&path, &ImportOptions::default());
         assert_eq!(found.get::<i16>(Column::MuonPt), muons);
         assert_eq!(found.get::<i16>(Column::MetPhi), [9]);
@@ -252,8 +258,7 @@ fn what_a_stream_does_not_know_stays_unknown_in_the_training_layout() {
     let whole = &blocks("streams/zero-bias.s40", 1)[0];
     let mut block = Block::new(super::hdf5::held().with(Column::PileUp));
     (0..100).for_each(|i| block.push_event(whole, i));
-    let target = Target::Cylinder { key: "full_data_cyl".into(), reduced: false };
-    write(&path, &target, std::slice::from_ref(&block));
+    write(&path, Target::FullDataCyl, std::slice::from_ref(&block));
     let (found, _) = read(&path, &ImportOptions::default());
     assert_same(&found, &block, [Column::PileUp, Column::JetPt]);
     let unknown = [Column::Lumi, Column::Event, Column::L1Accept];
@@ -265,18 +270,20 @@ fn a_stream_without_the_objects_of_a_layout_is_refused_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.h5");
     let columns = super::hdf5::held().minus(ColumnSet::EMPTY.with(Column::JetEta));
-    for target in [Target::Adc2021, Target::Cylinder { key: "x".into(), reduced: false }] {
-        let text = create(&path, &target, columns).err().unwrap().to_string();
+    let options = ExportOptions::default();
+    for target in [Target::Adc2021, Target::FullDataCyl, Target::FullDataCyl57] {
+        let text = create(target, &path, columns, &options).err().unwrap().to_string();
         assert!(text.contains("jet_eta") && text.contains("hint:"), "{text}");
     }
     for target in [Target::Adc2021, Target::Parquet] {
-        let mut exporter = create(&path, &target, super::hdf5::held()).unwrap();
+        let mut exporter = create(target, &path, super::hdf5::held(), &options).unwrap();
         let mut block = Block::new(super::hdf5::held());
         block.get_mut::<u32>(Column::Orbit).push(1);
         assert!(matches!(exporter.write(&block), Err(ExportError::Block(_))));
         drop(exporter);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
-        assert!(create(Path::new("/nowhere/at/all"), &target, super::hdf5::held()).is_err());
+        let nowhere = Path::new("/nowhere/at/all");
+        assert!(create(target, nowhere, super::hdf5::held(), &options).is_err());
     }
 }
 
@@ -285,7 +292,8 @@ fn streams_of_no_events_give_files_of_no_events() {
     for target in [Target::Adc2021, Target::Parquet] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none");
-        create(&path, &target, super::hdf5::held()).unwrap().finish().unwrap();
+        let exporter = create(target, &path, super::hdf5::held(), &ExportOptions::default());
+        exporter.unwrap().finish().unwrap();
         let importer = import::open(&[path], &ImportOptions::default()).unwrap();
         assert_eq!(importer.n_events(), 0);
     }
@@ -298,7 +306,7 @@ fn pieces_as_large_as_a_storage_chunk_and_beyond_come_back_whole() {
     let expected_blocks = blocks("streams/zero-bias.s40", 8);
     let n: usize = expected_blocks.iter().map(Block::len).sum();
     assert!(n > 2 * super::hdf5::CHUNK_ROWS, "{n}");
-    write(&path, &Target::Adc2021, &expected_blocks);
+    write(&path, Target::Adc2021, &expected_blocks);
     let (found, _) = read(&path, &ImportOptions::default());
     let Entries::U64(events) = found.entries(Column::Event) else { panic!("event numbers") };
     assert_eq!(events, joined(&expected_blocks).get::<u64>(Column::Event));

@@ -18,15 +18,15 @@ impl Unfinished {
         Unfinished { path: path.into(), temporary: temporary_name(path), named: false }
     }
 
-    /// Syncs the file and gives it its name; returns its size.
-    pub(super) fn name(&mut self) -> Result<u64, ExportError> {
+    /// Syncs the file and gives it its name; returns that with its size.
+    pub(super) fn name(&mut self) -> Result<(PathBuf, u64), ExportError> {
         let file = std::fs::File::options().append(true).open(&self.temporary);
         let file = file.map_err(self.io("open it"))?;
         file.sync_all().map_err(self.io("sync it"))?;
         let bytes = file.metadata().map_err(self.io("look at it"))?.len();
         std::fs::rename(&self.temporary, &self.path).map_err(self.io("name it"))?;
         self.named = true;
-        Ok(bytes)
+        Ok((self.path.clone(), bytes))
     }
 
     pub(super) fn io(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> ExportError {

@@ -219,7 +219,8 @@ fn rntuples_missing_trees_and_files_without_level_1_tables_are_refused_with_what
 
 #[test]
 fn files_without_events_hide_no_column_of_the_others() {
-    let paths = [fixture("scouting-zlib.root"), fixture("empty.root"), fixture("scouting-lz4.root")];
+    let paths =
+        [fixture("scouting-zlib.root"), fixture("empty.root"), fixture("scouting-lz4.root")];
     let (all, _) = read_all(&paths, &ImportOptions::default()).unwrap();
     assert!(all.columns().contains(Column::MetPt) && all.len() == 120);
     let options = ImportOptions { rows: Some(60..60), ..ImportOptions::default() };
