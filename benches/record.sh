@@ -10,7 +10,7 @@ cpu=$(lscpu | sed -n 's/^Model name: *//p' | head -n 1 | tr '[:upper:]' '[:lower
     sed 's/([a-z]*)//g; s/[^a-z0-9.]\{1,\}/-/g; s/^-//; s/-$//')
 folder=$PWD/record/$cpu/$(date -u +%F)
 mkdir -p "$folder"
-for bench in decode fill forest; do
+for bench in decode decode_formats fill forest; do
     {
         cargo run -q --release -p scout40-benches --bin machine
         cargo bench -q -p scout40-benches --bench $bench -- --noplot "$@" 2>/dev/null

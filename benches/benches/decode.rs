@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use scout40_benches::{
-    ColumnChecksum, batches, encode, is_smoke, layout, mix, n_events, zero_bias,
+    ColumnChecksum, batches, encode, is_smoke, layout, mix, n_events, walk, zero_bias,
 };
 use scout40_replay::event::{Block, ColumnSet};
 use scout40_replay::format::{BlockDecoder, Compression, Step, StreamDecoder};
@@ -23,24 +23,6 @@ struct Stream {
     bytes: Vec<u8>,
     columns: ColumnSet,
     blocks: Vec<StreamDecoder>,
-}
-
-/// Steps through a stream; `on_block` sees the decoder at every block.
-fn walk(bytes: &[u8], mut on_block: impl FnMut(&StreamDecoder)) {
-    let (mut decoder, mut rest) = (StreamDecoder::new(), bytes);
-    loop {
-        match decoder.step().expect("a valid stream") {
-            Step::NeedMore(n) => {
-                let n = n.max(1 << 16).min(rest.len());
-                decoder.space(n)[..n].copy_from_slice(&rest[..n]);
-                decoder.commit(n);
-                rest = &rest[n..];
-            }
-            Step::Block => on_block(&decoder),
-            Step::End => return,
-            Step::Header(_) | Step::Index(_) => {}
-        }
-    }
 }
 
 impl Stream {

@@ -9,7 +9,9 @@ use std::process::Command;
 
 use scout40_models::{FeatureSpec, FillPlan, RowBuffer};
 use scout40_replay::event::{Block, Column, ColumnSet, Dtype};
-use scout40_replay::format::{Compression, SampleKind, StreamHeader, StreamWriter};
+use scout40_replay::format::{
+    Compression, SampleKind, Step, StreamDecoder, StreamHeader, StreamWriter,
+};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
 /// Orbits that are read at smoke size.
@@ -91,6 +93,27 @@ pub fn encode(blocks: &[Block], compression: Compression, path: &Path) -> Vec<u8
     blocks.iter().for_each(|block| writer.write(block).expect("a whole block"));
     writer.finish().expect("a finished file");
     std::fs::read(path).expect("the file just written")
+}
+
+/// Steps through a stream in memory; `on_block` sees the decoder at every block.
+///
+/// # Panics
+/// If it is damaged.
+pub fn walk(bytes: &[u8], mut on_block: impl FnMut(&StreamDecoder)) {
+    let (mut decoder, mut rest) = (StreamDecoder::new(), bytes);
+    loop {
+        match decoder.step().expect("a valid stream") {
+            Step::NeedMore(n) => {
+                let n = n.max(1 << 16).min(rest.len());
+                decoder.space(n)[..n].copy_from_slice(&rest[..n]);
+                decoder.commit(n);
+                rest = &rest[n..];
+            }
+            Step::Block => on_block(&decoder),
+            Step::End => return,
+            Step::Header(_) | Step::Index(_) => {}
+        }
+    }
 }
 
 /// A checksum of columns that does not depend on where blocks begin and end.

@@ -413,16 +413,70 @@ fn files_that_cannot_be_imported_are_refused() {
     for (input, words) in [
         ("fixtures/pathological/truncated.parquet", ["truncated.parquet", "damaged or cut short"]),
         ("fixtures/pathological/truncated.h5", ["truncated.h5", "damaged or cut short"]),
-        ("text.parquet", ["text.parquet", "expected parquet"]),
+        ("text.parquet", ["text.parquet", "expected a known format"]),
         ("empty.parquet", ["empty.parquet", "found an empty file"]),
         ("none.parquet", ["none.parquet", "No such file"]),
         (".", ["expected a file, found a folder", "name the files"]),
-        ("fixtures/pathological/good.s40", ["good.s40", "expected parquet"]),
+        ("fixtures/pathological/good.s40", ["good.s40", "--to FORMAT"]),
     ] {
         desk.refused(1, &format!("convert {input} out.s40"), &words);
     }
     let mixed = format!("convert {good} fixtures/import/zero-bias.h5 out.s40");
     desk.refused(1, &mixed, &["zero-bias.h5", "expected parquet", "on its own"]);
+    let files = "fixtures/reference/files";
+    for (input, words) in [
+        ("rntuple.root", ["rntuple.root", "RNTuple", "hint: rewrite", "mktree"]),
+        ("central.root --key Runs", ["expected `Runs`", "found Events", "hint:", "--key"]),
+        ("signals.h5", ["signals.h5", "ttHto2B", "hint:", "--key NAME"]),
+        ("signals.h5 --key nothing", ["signals.h5", "data set nothing", "not found", ""]),
+    ] {
+        desk.refused(1, &format!("convert {files}/{input} out.s40"), &words);
+    }
+}
+
+#[test]
+fn streams_that_cannot_be_exported_are_refused() {
+    let desk = Desk::new();
+    let svj = "fixtures/streams/SVJ.s40";
+    desk.done("convert fixtures/import/zero-bias.parquet few.s40 --groups met,jet");
+    for (code, words, said) in [
+        (1, "convert few.s40 out.h5 --to adc2021", ["egamma_pt", "muon_pt", "hint:"]),
+        (
+            1,
+            "convert fixtures/import/SVJ.h5 out.h5 --to adc2021",
+            ["expected a stream", "HDF5", "hint:"],
+        ),
+        (
+            2,
+            &format!("convert {svj} out.h5 --to adc2021 --rows 0..5"),
+            ["--rows", "--to", "cannot be used with"],
+        ),
+        (2, &format!("convert {svj} out.h5 --to root"), ["--to", "root", "parquet"]),
+        (
+            1,
+            &format!("convert few.s40 {svj} out.parquet --to parquet"),
+            ["SVJ.s40", "few.s40", "hint:"],
+        ),
+        (
+            1,
+            "convert fixtures/pathological/flipped-block.s40 out.h5 --to adc2021",
+            ["flipped-block.s40", "corrupt", "hint: an export is whole"],
+        ),
+        (
+            1,
+            "convert fixtures/pathological/truncated.s40 out.parquet --to parquet",
+            ["truncated.s40", "lost", "hint: an export is whole"],
+        ),
+    ] {
+        desk.refused(code, words, &said);
+    }
+}
+
+#[test]
+fn tables_with_a_wrong_field_are_refused_with_line_and_column() {
+    let desk = Desk::new();
+    desk.write("bad.csv", "EventId,a,Weight,Label\n1,2,3,s\n2,x,3,b\n");
+    desk.refused(1, "inspect bad.csv", &["bad.csv", "line 3, column a", "found `x`", "hint:"]);
 }
 
 #[test]
@@ -782,6 +836,8 @@ fn files_that_cannot_be_made_are_named() {
             format!("convert fixtures/import/zero-bias.parquet {folder}/x"),
             format!("train forest --input {good} --trees 4 --sample-size 64 -o {folder}/x"),
             format!("score {good} --model fixtures/models/forest.model -o {folder}/x"),
+            format!("convert {good} {folder}/x --to parquet"),
+            format!("convert {good} {folder}/x --to adc2021"),
         ] {
             desk.refused(1, &command, &[&format!("{folder}/x"), "os error"]);
         }
@@ -798,6 +854,9 @@ fn a_full_disk_leaves_nothing_behind() {
     for (command, name) in [
         ("convert fixtures/import/zero-bias.parquet out.s40".to_owned(), "out.s40"),
         (format!("train forest --input {good} -o out.model"), "out.model"),
+        ("convert fixtures/streams/SVJ.s40 out.parquet --to parquet".to_owned(), "out.parquet"),
+        ("convert fixtures/streams/SVJ.s40 out.h5 --to adc2021".to_owned(), "out.h5"),
+        ("convert fixtures/streams/SVJ.s40 out.h5 --to full-data-cyl".to_owned(), "out.h5"),
         (format!("score fixtures/streams/SVJ.s40 {forest} -o out.parquet"), "out.parquet"),
         (format!("run {good} {forest} --rate max --out o --threshold 0.3"), "accepted.s40"),
         (format!("run {good} {forest} --rate max --out o --threshold 0.9"), "scores.csv"),

@@ -1,145 +1,89 @@
-//! `scout40 convert` with the binary formats of scouting, through the real binary: there and back,
-//! what it says, and what it refuses.
+//! Conversions from and to the field's formats, and tables, through the real binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
-use common::{Desk, fixture};
-use scout40_replay::event::{Block, Column, ColumnSet, Group};
+use std::path::Path;
+
+use common::Desk;
+use scout40_replay::event::{Block, Column, ColumnSet};
 use scout40_replay::source::{Delivery, FileSource, Source};
-use std::path::{Path, PathBuf};
 
-const STREAM: &str = "fixtures/streams/SVJ.s40";
-
-/// All events of a stream.
-fn read(path: &Path) -> Block {
+/// All events of a stream as one block.
+fn events(path: &Path) -> Block {
     let mut source = FileSource::open(path).unwrap();
     let mut all = Block::new(source.columns());
     let mut block = Block::default();
-    loop {
-        match source.next_block(ColumnSet::ALL, &mut block).unwrap() {
-            Delivery::Block => (0..block.len()).for_each(|i| all.push_event(&block, i)),
-            Delivery::End => return all,
-            other => panic!("{other}"),
-        }
+    while source.next_block(ColumnSet::ALL, &mut block).unwrap() == Delivery::Block {
+        (0..block.len()).for_each(|i| all.push_event(&block, i));
         all.run = block.run;
     }
-}
-
-/// Files in a folder and in those within it, sorted, as words of a command.
-fn files_in(folder: &Path) -> Vec<String> {
-    let mut folders = vec![folder.to_owned()];
-    let mut files: Vec<PathBuf> = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files.iter().map(|path| path.display().to_string()).collect()
+    all
 }
 
 #[test]
-fn a_stream_written_in_each_format_and_read_back_has_the_same_events() {
+fn a_stream_comes_back_from_parquet_with_all_its_columns_and_crossings() {
     let desk = Desk::new();
-    let expected = read(&fixture("streams/SVJ.s40"));
-    let groups =
-        [Group::Crossing, Group::Counts, Group::Met, Group::Muon, Group::EGamma, Group::Jet];
-    for (format, options) in [
-        ("frd", ""),
-        ("frd", "--calo dma"),
-        ("cmssw", ""),
-        ("native64", ""),
-        ("dth256", "--payload run3"),
+    desk.done("convert fixtures/import/zero-bias.parquet a.s40 --first-orbit 7 --run 9");
+    let said = desk.done("convert a.s40 a.parquet --to parquet").stdout;
+    assert!(said.contains("a.parquet: 500 events") && !said.contains("left out"), "{said}");
+    assert!(desk.bytes("a.parquet").starts_with(b"PAR1"));
+    desk.done("convert a.parquet b.s40");
+    let [before, after] = ["a.s40", "b.s40"].map(|name| events(&desk.path(name)));
+    assert_eq!((before.columns(), before.run), (after.columns(), after.run));
+    for column in before.columns().iter() {
+        assert_eq!(before.entries(column), after.entries(column), "{column:?}");
+    }
+}
+
+#[test]
+fn what_a_format_cannot_hold_is_told() {
+    let desk = Desk::new();
+    desk.done("convert fixtures/reference/files/scouting-zstd.root a.s40 --kind data");
+    let said = desk.done("convert a.s40 a.h5 --to adc2021").stdout;
+    for words in ["columns orbit, bx", "tau_pt", "jets beyond 10", "e/gammas beyond 4"] {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
+    assert!(!said.contains(" 0 "), "nothing that is zero is told\n{said}");
+    let said = desk.done("convert a.s40 b.h5 --to full-data-cyl57 --key SVJ").stdout;
+    assert!(said.contains("jets beyond 10"), "{said}");
+    desk.done("convert b.h5 b.s40 --kind signal");
+    let [before, after] = ["a.s40", "b.s40"].map(|name| events(&desk.path(name)));
+    assert_eq!(before.get::<i16>(Column::MetPt), after.get::<i16>(Column::MetPt));
+    assert!(after.get::<u8>(Column::JetN).iter().all(|&n| n <= 10));
+}
+
+#[test]
+fn nano_aod_and_the_training_layout_are_recognised_by_content() {
+    let desk = Desk::new();
+    for (file, options, crossings) in [
+        ("scouting-lzma.root", "--kind data", 60),
+        ("central.root", "", 60),
+        ("cylinder.h5", "", 60),
+        ("signals.h5", "--key haa4b --kind signal", 60),
     ] {
-        let name = format!("{format}{}", options.len());
-        let text = desk.done(&format!("convert {STREAM} {name} --to {format} {options}")).stdout;
-        assert!(text.contains("2 orbits, 5 089 crossings"), "{text}");
-        assert!(text.contains("not written      event, time"), "{text}");
-        assert!(text.contains("written as 12"), "{text}");
-        let path = desk.path(&name);
-        let files = if path.is_dir() { files_in(&path) } else { vec![name.clone()] };
-        assert_eq!(
-            files.len(),
-            if format == "frd" { 4 - options.len() / 5 } else { 1 },
-            "{files:?}"
-        );
-        desk.done(&format!("convert {} back.s40 --force", files.join(" ")));
-        desk.done("verify back.s40");
-        let back = read(&desk.path("back.s40"));
-        assert_eq!(back.run, expected.run);
-        for column in groups.iter().flat_map(|group| group.columns().iter()) {
-            assert_eq!(
-                back.entries(column),
-                expected.entries(column),
-                "{name} {}",
-                column.spec().name
-            );
-        }
-        assert!(back.get::<u8>(Column::MuonQual).iter().all(|&quality| quality == 12));
+        let bytes = std::fs::read(common::fixture(&format!("reference/files/{file}"))).unwrap();
+        desk.write("x.txt", bytes);
+        let said = desk.done(&format!("convert x.txt out.s40 --force {options}")).stdout;
+        assert!(said.contains(&format!("out.s40: {crossings} events")), "{file}: {said}");
+        assert_eq!(events(&desk.path("out.s40")).len(), crossings, "{file}");
     }
+    let said = desk.done("convert fixtures/reference/files/detailed.root d.s40").stdout;
+    assert!(said.contains("120 objects of other crossings skipped"), "{said}");
 }
 
 #[test]
-fn damage_is_told_with_file_byte_and_orbit_and_the_rest_is_converted() {
+fn tables_are_shown_with_columns_ranges_and_weights() {
     let desk = Desk::new();
-    desk.done(&format!("convert {STREAM} raw --to frd --groups jet"));
-    let files = files_in(&desk.path("raw"));
-    let mut bytes = std::fs::read(&files[0]).unwrap();
-    // The first block of the first orbit says that it has 200 jets.
-    bytes[60] = 200;
-    desk.write("x.raw", &bytes);
-    let outcome = desk.done("convert x.raw x.s40 --kind data");
-    let told = "warning: x.raw: byte 60, orbit 1: expected at most 12 objects, found 200";
-    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("1 damaged blocks"), "{}", outcome.stdout);
-    let back = read(&desk.path("x.s40"));
-    assert!(back.get::<u32>(Column::Orbit).iter().all(|&orbit| orbit == 2) && back.len() > 2000);
-}
-
-#[test]
-fn further_objects_are_shown_scored_and_verified() {
-    let desk = Desk::new();
-    // Two crossings of orbit 3: one Puppi candidate of 20 GeV, and none.
-    let words = [0b10_u64 << 62 | 3 << 24 | 1, 3 << 37 | 80, 0b10 << 62 | 3 << 24 | 1 << 12];
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    desk.write("puppi.dump", &bytes);
-    desk.done("convert puppi.dump puppi.s40");
-    desk.done("verify puppi.s40");
-    let text = desk.done("inspect puppi.s40").stdout;
-    assert!(text.contains("puppi      0.500 per crossing in the first block, 1 at most"), "{text}");
-    assert!(text.contains("puppi        20.000    0.000    0.000"), "{text}");
-    desk.done("convert puppi.s40 back.dump --to native64");
-    assert_eq!(desk.bytes("back.dump"), bytes);
-}
-
-#[test]
-fn what_cannot_be_converted_is_refused_with_the_reason() {
-    let desk = Desk::new();
-    desk.write("text.raw", "eventID;processID;weight;MET;METphi;");
-    let refused = |code: i32, words: &str, said: &str| {
-        let stderr = desk.run(words).expect(code).stderr;
-        assert!(stderr.contains(said), "`{words}`\n{stderr}");
-    };
-    refused(1, "convert text.raw x.s40", "DTHBasic256: no block head (47 5a) at byte 0");
-    refused(1, "convert text.raw x --to frd", "expected a known format");
-    refused(1, &format!("convert {STREAM} x.s40"), "`--to FORMAT` writes it in another format");
-    refused(1, "convert fixtures/import/SVJ.h5 x --to frd", "found HDF5");
-    refused(2, &format!("convert {STREAM} {STREAM} x --to frd"), "expected one stream");
-    refused(2, &format!("convert {STREAM} x --to frd --every 2"), "cannot be used with");
-    refused(2, &format!("convert {STREAM} x --to root"), "frd, cmssw, native64, dth256");
-    refused(
-        2,
-        &format!("convert {STREAM} x --to native64 --payload jets"),
-        "puppi, track-muon, run3",
-    );
-    refused(1, &format!("convert {STREAM} x --to frd --groups event"), "none of what `frd` holds");
-    std::fs::create_dir(desk.path("there")).unwrap();
-    refused(
-        1,
-        &format!("convert {STREAM} there --to frd --force"),
-        "a folder is never overwritten",
-    );
-    assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 2, "nothing is left behind");
+    let said = desk.done("inspect fixtures/reference/files/higgs-ml.csv").stdout;
+    for words in ["Kaggle HiggsML", "200 of 30 columns", "DER_mass_MMC", "sum of weights"] {
+        assert!(said.contains(words), "{words} in\n{said}");
+    }
+    let line = |name: &str| said.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    let of_signal: Vec<String> = line("s ").split_whitespace().map(str::to_owned).collect();
+    assert_eq!(of_signal, ["s", "67", "0.100500"]);
+    assert!(line("DER_deltaeta_jet_jet").contains(" 40 "), "missing values are counted");
+    let said = desk.done("inspect fixtures/reference/files/dark-machines.csv").stdout;
+    assert!(said.contains("Dark Machines") && said.contains("object7_phi_rad"), "{said}");
+    assert!(said.contains("4top"), "{said}");
 }

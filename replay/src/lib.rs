@@ -5,6 +5,7 @@
 //! ([`raw`]), the field's own files, read ([`import`]) and written ([`export`]), the stream files
 //! that hold events ([`mod@format`]), how they travel ([`framing`]) and what reads them
 //! ([`source`]), when events happen ([`pacing`]) and what signal is put among them ([`inject`]).
+//! Tables of the public challenges (`table`, with feature `csv`) are no crossings; studies take them.
 
 pub mod event;
 pub mod export;
@@ -16,4 +17,6 @@ pub mod lhc;
 pub mod pacing;
 pub mod raw;
 pub mod source;
+#[cfg(feature = "csv")]
+pub mod table;
 pub mod units;

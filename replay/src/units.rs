@@ -35,6 +35,9 @@ pub const MUON_PHI_CODES: i64 = 576;
 /// Unconstrained muon pT, GeV per code, offset 1 like the constrained one.
 /// Source: CMSSW scouting (`conversion.h`); the offline translator uses 0.5.
 pub const MUON_PT_UNCONSTRAINED_LSB_GEV: f64 = 1.0;
+/// The same as the offline translator has it, and hence central NanoAOD in its physical values.
+/// Source: CMSSW `L1Trigger/L1TMuon/src/MuonRawDigiTranslator.cc`.
+pub const MUON_PT_UNCONSTRAINED_OFFLINE_LSB_GEV: f64 = 0.5;
 
 /// Puppi pT, GeV per code. Source of this and what follows: the unpacker of the public Phase-2
 /// scouting clients.
@@ -56,6 +59,8 @@ pub const TRACK_MUON_D0_LSB_CM: f64 = 0.03;
 /// Velocity of track muons per code, in units of that of light.
 pub const TRACK_MUON_BETA_LSB: f64 = 0.06;
 
+/// Largest code of a muon's unconstrained pT.
+pub const MUON_PT_UNCONSTRAINED_MAX: i64 = 255;
 /// Largest muon pT code.
 pub const MUON_PT_MAX: i64 = 511;
 /// Largest e/gamma and tau pT code.
@@ -133,6 +138,13 @@ pub fn sum_hw_from_pt_gev(pt_gev: f64) -> i16 {
 #[must_use]
 pub fn muon_hw_from_pt_gev(pt_gev: f64) -> i16 {
     clamp_code(pt_gev / PT_LSB_GEV + 1.0, 1, MUON_PT_MAX)
+}
+
+/// Code of a muon's unconstrained pT that was made with this least significant bit: nearest, with
+/// its offset of one, clamped to 0..=255.
+#[must_use]
+pub fn muon_hw_from_pt_unconstrained_gev(pt_gev: f64, lsb_gev: f64) -> i16 {
+    clamp_code(pt_gev / lsb_gev + 1.0, 0, MUON_PT_UNCONSTRAINED_MAX)
 }
 
 /// Code of a calorimeter eta: nearest, clamped to a signed byte.
@@ -215,6 +227,16 @@ mod tests {
         }
         for hw in 0..=SUM_PT_MAX as i16 {
             assert_eq!(sum_hw_from_pt_gev(calo_pt_gev_from_hw(hw)), hw);
+        }
+    }
+
+    #[test]
+    fn codes_of_calorimeter_phi_survive_the_conversion_of_cmssw() {
+        // 0.0435 rad per code, as floats of which NanoAOD keeps 8 bits of the mantissa.
+        for hw in 0..CALO_PHI_CODES as i16 {
+            let phi = wrapped(0.0435 * f64::from(hw)) as f32;
+            let kept = f32::from_bits((phi.to_bits() + (1 << 14)) & !((1 << 15) - 1));
+            assert_eq!(calo_hw_from_phi_rad(f64::from(kept)), hw);
         }
     }
 

@@ -12,6 +12,7 @@
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | do two scores order the same events alike? | [`correlation`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
+//! | the same for tables of the public challenges, with their weights | `table` (with feature `csv`) |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
 pub mod bootstrap;
@@ -32,6 +33,8 @@ mod score_map;
 pub mod sculpting;
 pub mod significance;
 pub mod spectrum;
+#[cfg(feature = "csv")]
+pub mod table;
 pub mod weights;
 
 pub use error::Error;

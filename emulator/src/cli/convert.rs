@@ -1,4 +1,4 @@
-//! `scout40 convert`: the field's formats to `.s40`, and with `--to` the other way.
+//! `scout40 convert`: the field's formats to `.s40`, and back (`export`).
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -17,37 +17,47 @@ use scout40_replay::import::{
 use scout40_replay::raw::objects::Payload;
 use scout40_replay::raw::run3::Calo;
 
+use super::export;
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use super::parse;
 use crate::config::{SchemeChoice, UsageError};
 
-/// Converts files of the field's formats to one stream file, or with `--to` a stream to one of them.
+/// Converts files of the field's formats to one stream file, or streams to one of these formats.
 ///
-/// Formats are recognised by content: parquet in the schema of the public CERN set
-/// `anomaly_detection_cmsl1t`, HDF5 in that of ADC2021, scouting files of Run 3 (FRD; files of several
-/// sources are merged by orbit) and Phase 2 (FRD, Native64, DTHBasic256).
+/// Inputs are recognised by content: parquet in the schema of the public CERN set
+/// `anomaly_detection_cmsl1t`; HDF5 of ADC2021, or with hardware integers (`full_data_cyl`); ROOT
+/// trees of CMS NanoAOD and Level-1 scouting NanoAOD; scouting files of Run 3 (FRD; files of several
+/// sources are merged by orbit) and Phase 2 (FRD, Native64, DTHBasic256). docs/formats.md says what
+/// is read of each.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   scout40 convert train-*.parquet zb.s40 --place fill --kind zero-bias
   scout40 convert ZB_run398183/*.parquet data.s40 --place keep --kind data
   scout40 convert background.h5 zb.s40 --rows 800000..1200000 --groups met,egamma,muon,jet
+  scout40 convert BSM_preprocessed.h5 tth.s40 --key ttHto2B --kind signal
   scout40 convert run398183/run398183_ls*.raw* data.s40 --kind data
   scout40 convert track-muons.dump data.s40 --payload track-muon
+  scout40 convert zb.s40 zb.parquet --to parquet
   scout40 convert zb.s40 run000001 --to frd
   scout40 convert zb.s40 zb.dth --to dth256")]
 pub struct ConvertArgs {
-    /// Input files in order, then the stream file to write; with `--to` one stream, then what to
-    /// write (`frd` and `cmssw`: a new folder)
+    /// Input files in order, then the file to write (with `--to frd` or `cmssw`: a new folder)
     #[arg(required = true, num_args = 2.., value_name = "IN... OUT")]
     files: Vec<PathBuf>,
-    /// Write a stream in this format instead: `frd` (Run-3 scouting, one file for each source),
-    /// `cmssw` (Phase-2 events in FRD), `native64`, `dth256`
+    /// Write streams in this format instead of making one: `frd` (Run-3 scouting, one file for each
+    /// source), `cmssw` (Phase-2 events in FRD), `native64`, `dth256`, `parquet` (the schema of the
+    /// CERN set), `adc2021` (HDF5), `full-data-cyl` (HDF5 with hardware integers of 33 objects),
+    /// `full-data-cyl57` (of 19: the 57 inputs of AXOL1TL)
     #[arg(long, value_name = "FORMAT", value_parser = parse::target, conflicts_with_all = [
         "place", "filling_scheme", "run", "first_orbit", "rows", "every", "keep_saturated",
         "compression", "orbits_per_block", "kind", "name",
     ])]
     to: Option<Target>,
+    /// Data set of an HDF5 file (default: the usual one) or tree of a ROOT file (default: Events);
+    /// with `--to full-data-cyl`, the data set to write
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
     /// With `--to frd`: which calorimeter board is imitated, `tcp` (since 2024) or `dma`
     #[arg(long, default_value = "tcp", requires = "to")]
     calo: CaloArg,
@@ -152,13 +162,14 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
             CaloArg::Tcp => Calo::Tcp,
             CaloArg::Dma => Calo::Dma,
         };
-        let options = ExportOptions { calo, payload: args.payload };
-        return super::export::run(inputs, output, target, options, args.groups.as_deref());
+        let options = ExportOptions { calo, payload: args.payload, key: args.key.clone() };
+        return export::run(inputs, output, target, &options, args.groups.as_deref());
     }
     let options = ImportOptions {
         rows: args.rows.clone(),
         keep_saturated: args.keep_saturated,
         payload: args.payload,
+        key: args.key.clone(),
     };
     let mut importer = import::open(inputs, &options)?;
     let columns = selected_columns(args.groups.as_deref(), importer.columns())?;
@@ -341,6 +352,7 @@ fn report(
         (tally.clamped, "values clamped to their field"),
         (tally.empty_objects, "objects of pT 0 skipped"),
         (tally.resorted_lists, "lists of objects sorted by pT"),
+        (tally.other_crossings, "objects of other crossings skipped"),
         (counts.duplicates, "duplicate crossings dropped"),
     ];
     for (n, what) in counts.into_iter().chain(importer.notes()) {

@@ -15,13 +15,17 @@ use scout40_replay::units;
 use super::output::{grouped, print};
 use crate::config::read_model;
 
-/// Shows what is in a stream file (header, counts, first events) or a model file.
+/// Shows what is in a stream file (header, counts, first events), a model file, or a table.
+///
+/// Tables are those of Kaggle HiggsML and Dark Machines (CSV): columns with their ranges, and the
+/// sum of weights of each label.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  scout40 inspect zb.s40 --events 3\n  scout40 inspect forest.model"
+    after_help = "Examples:\n  scout40 inspect zb.s40 --events 3\n  scout40 inspect forest.model\n  \
+                  scout40 inspect atlas-higgs-challenge-2014-v2.csv"
 )]
 pub struct InspectArgs {
-    /// A stream or a model
+    /// A stream, a model or a table
     file: PathBuf,
     /// Number of events to show
     #[arg(long, default_value_t = 5, value_name = "N")]
@@ -42,6 +46,10 @@ pub fn is_model(path: &Path) -> bool {
 pub fn run(args: &InspectArgs) -> Result<()> {
     if is_model(&args.file) {
         return print(&model_text(&read_model(&args.file)?));
+    }
+    #[cfg(feature = "csv")]
+    if super::table::is_table(&args.file) {
+        return print(&super::table::table_text(&args.file)?);
     }
     let mut source = FileSource::open(&args.file)?;
     let mut text = stream_text(source.info());

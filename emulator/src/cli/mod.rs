@@ -16,6 +16,8 @@ mod run;
 mod score;
 mod serve;
 mod study;
+#[cfg(feature = "csv")]
+mod table;
 #[cfg(feature = "train")]
 mod train;
 mod verify;

@@ -12,8 +12,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::output::{OutputFile, Unfinished, orbits};
-use super::words::{OrbitWords, summary};
+use super::output::{OutputFile, orbits};
+use super::unfinished::Unfinished;
+use super::words::{BEYOND, OrbitWords, SUPPRESSED, summary};
 use super::{ExportError, ExportSummary, Exporter};
 use crate::event::{Block, Column, ColumnSet, Group};
 use crate::lhc::{Bx, lumi_section_of_orbit};
@@ -58,6 +59,10 @@ pub(super) struct FrdExporter {
     /// Sets of the current run and luminosity section before this one.
     index: u32,
     payloads: Vec<Vec<u8>>,
+    /// Crossings without an object.
+    suppressed: u64,
+    /// Objects beyond what an event can hold.
+    beyond: u64,
     summary: ExportSummary,
 }
 
@@ -102,7 +107,18 @@ impl FrdExporter {
         };
         let output = Unfinished::folder(path)?;
         let payloads = vec![Vec::new(); n_files];
-        Ok(FrdExporter { output, columns, content, set: None, index: 0, payloads, summary })
+        let (suppressed, beyond) = (0, 0);
+        Ok(FrdExporter {
+            output,
+            columns,
+            content,
+            set: None,
+            index: 0,
+            payloads,
+            suppressed,
+            beyond,
+            summary,
+        })
     }
 
     /// Makes the payload of each file for one orbit.
@@ -112,7 +128,7 @@ impl FrdExporter {
             Content::Phase2(words) => {
                 for index in crossings {
                     let beyond = words.push(block, index, &mut self.payloads[0]);
-                    self.summary.left_out_objects += beyond;
+                    self.beyond += beyond;
                 }
             }
             Content::Run3 { sources, crossing } => {
@@ -128,7 +144,7 @@ impl FrdExporter {
                     for (&source, payload) in sources.iter().zip(&mut self.payloads) {
                         run3::encode(source, orbit, bx, crossing, payload);
                     }
-                    self.summary.suppressed += u64::from(size(&self.payloads) == before);
+                    self.suppressed += u64::from(size(&self.payloads) == before);
                 }
             }
         }
@@ -180,7 +196,6 @@ impl Exporter for FrdExporter {
             let lumi = recorded.unwrap_or_else(|| lumi_section_of_orbit(orbit));
             let run = block.run;
             self.turn_to(FileKey { run, lumi, part: orbit >> ORBITS_PER_FILE_LOG2 })?;
-            self.summary.orbits += 1;
             self.summary.crossings += crossings.len() as u64;
             self.fill_payloads(block, orbit, crossings);
             let set = self.set.as_mut().expect("the files of this orbit are open");
@@ -197,8 +212,9 @@ impl Exporter for FrdExporter {
 
     fn finish(mut self: Box<Self>) -> Result<ExportSummary, ExportError> {
         self.close()?;
-        let FrdExporter { output, summary, .. } = *self;
-        output.finish()?;
+        let FrdExporter { mut output, mut summary, suppressed, beyond, .. } = *self;
+        summary.left_out_values = vec![(suppressed, SUPPRESSED), (beyond, BEYOND)];
+        output.name()?;
         Ok(summary)
     }
 }

@@ -1,13 +1,12 @@
-//! Files and folders that get their names at the end, and blocks cut into orbits.
+//! Files that are written from the beginning to the end, and blocks cut into orbits.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::ExportError;
 use crate::event::{Block, Column};
-use crate::format::temporary_name;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -44,63 +43,6 @@ impl OutputFile {
         self.out.flush().map_err(io("write it"))?;
         self.out.get_ref().sync_all().map_err(io("write it"))?;
         Ok(self.bytes)
-    }
-}
-
-/// A name that something gets once it is whole; until then it has a temporary one, and is removed
-/// if it does not come to that.
-#[derive(Debug)]
-pub(super) struct Unfinished {
-    path: PathBuf,
-    temporary: PathBuf,
-    is_folder: bool,
-    finished: bool,
-}
-
-impl Unfinished {
-    /// A file.
-    pub(super) fn file(path: &Path) -> Unfinished {
-        let (path, temporary) = (path.to_owned(), temporary_name(path));
-        Unfinished { path, temporary, is_folder: false, finished: false }
-    }
-
-    /// A new folder.
-    pub(super) fn folder(path: &Path) -> Result<Unfinished, ExportError> {
-        if path.exists() {
-            return Err(ExportError::Exists { path: path.into() });
-        }
-        let temporary = temporary_name(path);
-        fs::create_dir(&temporary).map_err(ExportError::io(&temporary, "create the folder"))?;
-        Ok(Unfinished { path: path.into(), temporary, is_folder: true, finished: false })
-    }
-
-    /// Where to write.
-    pub(super) fn temporary(&self) -> &Path {
-        &self.temporary
-    }
-
-    /// Its final name.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// It is whole.
-    pub(super) fn finish(mut self) -> Result<(), ExportError> {
-        let renamed = fs::rename(&self.temporary, &self.path);
-        renamed.map_err(ExportError::io(&self.path, "give it its name"))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // What cannot be removed keeps a name that says that it is unfinished.
-        let _ = match (self.finished, self.is_folder) {
-            (true, _) => Ok(()),
-            (false, true) => fs::remove_dir_all(&self.temporary),
-            (false, false) => fs::remove_file(&self.temporary),
-        };
     }
 }
 

@@ -1,286 +1,313 @@
-//! Every format written and read back, and outputs that do not come to an end.
+//! Round trips: real events written, read again, and compared column by column.
+#![cfg(all(feature = "hdf5", feature = "parquet"))]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::*;
-use crate::event::{Collection, Column, Dtype, Element, Group};
-use crate::import::{self, Chunk, Format, ImportOptions, recognise};
-use crate::lhc::lumi_section_of_orbit;
+use crate::event::{Collection, Column, Entries};
+use crate::import::{self, Chunk, ImportOptions};
+use crate::source::{Delivery, FileSource, Source};
 
-/// A fixed sequence.
-struct Random(u64);
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}
 
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
+/// The first blocks of a stream.
+fn blocks(name: &str, n: usize) -> Vec<Block> {
+    let mut source = FileSource::open(&fixture(name)).unwrap();
+    let mut blocks = Vec::new();
+    let mut block = Block::default();
+    while blocks.len() < n
+        && source.next_block(ColumnSet::ALL, &mut block).unwrap() == Delivery::Block
+    {
+        blocks.push(block.clone());
     }
+    blocks
 }
 
-fn put<T: Element>(block: &mut Block, column: Column, value: T) {
-    block.get_mut::<T>(column).push(value);
-}
-
-/// A value as a word of the formats can have it.
-fn value(column: Column, random: &mut Random) -> i64 {
-    let (min, max) = column.spec().range.unwrap();
-    match column {
-        // What readers skip is not written by a sender either.
-        Column::MuonQual => 1 + random.below(15) as i64,
-        Column::JetQual => random.below(4) as i64,
-        Column::TrackMuonCharge => [-1, 1][random.below(2) as usize],
-        _ if column.spec().name.ends_with("_pt") => 1 + random.below(max as u64) as i64,
-        _ => min + random.below((max - min + 1) as u64) as i64,
-    }
-}
-
-/// Blocks of two orbits each with these columns, over an orbit at which a luminosity section and
-/// a file end, objects in descending pT.
-fn blocks(columns: ColumnSet, n_blocks: u32) -> Vec<Block> {
-    let mut random = Random(7);
-    let first = (1 << 18) - 3;
-    let block = |number: u32| {
-        let mut block = Block::new(columns.with(Column::Lumi));
-        block.run = 23;
-        for orbit in first + 2 * number..first + 2 * number + 2 {
-            for bx in [1_i16, 2, 43, 1000, 3564] {
-                put(&mut block, Column::Orbit, orbit);
-                put(&mut block, Column::Bx, bx);
-                put(&mut block, Column::Lumi, lumi_section_of_orbit(orbit));
-                push_crossing(&mut block, &mut random);
-            }
-        }
-        block.index_objects().unwrap();
-        block.check().unwrap();
-        block
-    };
-    (0..n_blocks).map(block).collect()
-}
-
-fn push_crossing(block: &mut Block, random: &mut Random) {
-    let columns = block.columns();
-    for collection in Collection::ALL_OBJECTS {
-        let count = collection.count_column().unwrap();
-        if !columns.contains(count) {
-            continue;
-        }
-        let pt = collection.kinematics().map(|[pt, ..]| pt);
-        let has_any = columns.iter().any(|c| c.spec().collection == collection);
-        let n = if has_any { random.below(collection.capacity().min(20) as u64 + 1) } else { 0 };
-        match count.spec().dtype {
-            Dtype::U8 => put(block, count, n as u8),
-            _ => put(block, count, n as i16),
-        }
-        for column in columns.iter().filter(|c| c.spec().collection == collection) {
-            let mut values: Vec<i64> = (0..n).map(|_| value(column, random)).collect();
-            // pT falls, and stubs come sector by sector.
-            if Some(column) == pt {
-                values.sort_by(|a, b| b.cmp(a));
-            } else if column == Column::StubSector {
-                values.sort();
-            }
-            for value in values {
-                put_any(block, column, value);
-            }
-        }
-    }
-    let counts = ColumnSet::skeleton().union(Group::FurtherCounts.columns()).with(Column::Lumi);
-    for column in columns.minus(counts).iter() {
-        if column.spec().collection == Collection::Crossing {
-            put_any(block, column, value(column, random));
-        }
-    }
-}
-
-fn put_any(block: &mut Block, column: Column, value: i64) {
-    match column.spec().dtype {
-        Dtype::U8 => put(block, column, value as u8),
-        Dtype::I16 => put(block, column, value as i16),
-        _ => put(block, column, value as i32),
-    }
-}
-
-fn export(target: Target, path: &Path, blocks: &[Block], options: ExportOptions) -> ExportSummary {
-    let columns = blocks[0].columns();
-    let mut exporter = create(target, path, columns, options).unwrap();
-    blocks.iter().for_each(|block| exporter.write(block).unwrap());
-    exporter.finish().unwrap()
-}
-
-/// All events of these files in one block, the importer's notes, and what was wrong.
-fn import_all(paths: &[PathBuf]) -> (Block, Vec<(u64, &'static str)>, Vec<String>) {
-    let mut importer = import::open(paths, &ImportOptions::default()).unwrap();
-    let mut all = Block::new(importer.columns());
+/// Events of an importable file as one block, with the runs of its events.
+fn read(path: &Path, options: &ImportOptions) -> (Block, Vec<u32>) {
+    let mut importer = import::open(&[path.into()], options).unwrap();
+    let (mut all, mut runs) = (Block::new(importer.columns()), Vec::new());
     let mut chunk = Chunk::default();
     while importer.next_chunk(&mut chunk).unwrap() {
-        for index in 0..chunk.events.len() {
-            all.push_event(&chunk.events, index);
-            all.run = chunk.runs[index];
-        }
+        (0..chunk.events.len()).for_each(|i| all.push_event(&chunk.events, i));
+        runs.extend_from_slice(&chunk.runs);
     }
-    assert_eq!(importer.n_done(), importer.n_events());
-    (all, importer.notes(), importer.problems().to_vec())
+    (all, runs)
 }
 
-/// Columns of a stream, written and read back: what comes back, and what was noted.
-fn round_trip(
-    target: Target,
-    columns: ColumnSet,
-    options: ExportOptions,
-) -> (Vec<Block>, Block, ExportSummary) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out");
-    let blocks = blocks(columns, 3);
-    let summary = export(target, &path, &blocks, options);
-    let mut files: Vec<PathBuf> = summary.files.iter().map(|(path, _)| path.clone()).collect();
-    for (path, bytes) in &summary.files {
-        assert_eq!(path.metadata().unwrap().len(), *bytes);
-    }
-    // In any order.
-    files.reverse();
-    let (all, notes, problems) = import_all(&files);
-    assert!(notes.is_empty(), "{}: {notes:?}\n{problems:?}", target.name());
-    assert_eq!((summary.orbits, summary.crossings), (6, 30));
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(left.len(), 1, "nothing temporary stays behind");
-    (blocks, all, summary)
-}
-
-fn assert_same(blocks: &[Block], all: &Block, columns: ColumnSet) {
-    let mut expected = Block::new(columns);
+fn joined(blocks: &[Block]) -> Block {
+    let mut all = Block::new(blocks[0].columns());
     for block in blocks {
-        (0..block.len()).for_each(|index| expected.push_event(block, index));
+        (0..block.len()).for_each(|i| all.push_event(block, i));
     }
-    for column in expected.columns().iter() {
-        assert_eq!(all.entries(column), expected.entries(column), "{}", column.spec().name);
+    all
+}
+
+/// Writes blocks, checks that the file appears only when it is whole, and returns what was lost.
+fn write(path: &Path, target: Target, blocks: &[Block]) -> ExportSummary {
+    write_key(path, target, blocks, None)
+}
+
+fn write_key(path: &Path, target: Target, blocks: &[Block], key: Option<&str>) -> ExportSummary {
+    let options = ExportOptions { key: key.map(str::to_owned) };
+    let mut exporter = create(target, path, blocks[0].columns(), &options).unwrap();
+    for block in blocks {
+        exporter.write(block).unwrap();
     }
-    all.check().unwrap();
+    assert!(!path.exists(), "an unfinished file has another name");
+    let summary = exporter.finish().unwrap();
+    assert_eq!(summary.files, [(path.to_path_buf(), path.metadata().unwrap().len())]);
+    assert_eq!(summary.crossings, blocks.iter().map(|block| block.len() as u64).sum::<u64>());
+    assert_eq!(path.parent().unwrap().read_dir().unwrap().count(), 1, "nothing else stays");
+    summary
 }
 
-fn run3_columns() -> ColumnSet {
-    let of = |source: Source| source.columns();
-    [Source::Muons, Source::CaloDma, Source::Stubs(0)]
-        .map(of)
-        .into_iter()
-        .fold(ColumnSet::EMPTY, ColumnSet::union)
+fn count(losses: &ExportSummary, what: &str) -> u64 {
+    let found = losses.left_out_values.iter().find(|(_, text)| text.contains(what));
+    found.unwrap_or_else(|| panic!("no count of {what}")).0
 }
 
-/// The tag is made by readers: it is not in the words.
-fn without_tag(columns: ColumnSet) -> ColumnSet {
-    columns.minus(ColumnSet::EMPTY.with(Column::StubTag)).with(Column::Lumi)
-}
-
-#[test]
-fn run_3_streams_survive_as_frd_files_of_their_sources() {
-    for calo in [Calo::Tcp, Calo::Dma] {
-        let options = ExportOptions { calo, ..ExportOptions::default() };
-        let (blocks, all, summary) = round_trip(Target::Frd, run3_columns(), options);
-        assert_same(&blocks, &all, without_tag(run3_columns()));
-        assert_eq!(all.run, 23);
-        assert!(summary.left_out.is_empty(), "{:?}", summary.left_out);
-        // Two luminosity sections; muons, one or four of the calorimeter, twelve sectors.
-        let n_sources = if calo == Calo::Tcp { 17 } else { 14 };
-        assert_eq!(summary.files.len(), 2 * n_sources);
-        let name = summary.files[1].0.file_name().unwrap().to_string_lossy().into_owned();
-        assert_eq!(name, "run000023_ls0001_index000000.raw_1");
+fn assert_same(found: &Block, expected: &Block, columns: impl IntoIterator<Item = Column>) {
+    for column in columns {
+        assert_eq!(found.entries(column), expected.entries(column), "{}", column.spec().name);
     }
 }
 
 #[test]
-fn what_a_stream_has_of_run_3_decides_its_sources_and_the_rest_is_told() {
-    let columns = Group::Jet.columns().with(Column::JetRawPt).with(Column::PileUp);
-    let sources = Source::of_columns(columns, Calo::Tcp);
-    assert_eq!(sources, [Source::Jets]);
+fn parquet_gives_back_every_column_of_a_stream_and_its_crossings() {
     let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let blocks = blocks("streams/zero-bias.s40", 5);
+    assert_eq!(blocks.len(), 5);
+    let losses = write(&path, Target::Parquet, &blocks);
+    assert!(losses.left_out.is_empty() && losses.left_out_values.is_empty());
+    let (found, runs) = read(&path, &ImportOptions::default());
+    let expected = joined(&blocks);
+    assert_eq!(found.columns(), expected.columns());
+    assert_same(&found, &expected, expected.columns().iter());
+    assert_eq!(runs, vec![blocks[0].run; expected.len()]);
+}
+
+#[test]
+fn parquet_gives_back_every_column_of_its_schema_also_across_row_groups_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    // All columns that the public files have, as they come in.
+    let (events, _) = read(&fixture("import/zero-bias.parquet"), &ImportOptions::default());
+    let mut blocks = Vec::new();
+    for (run, n) in [(7, 40_000), (8, 40_000)] {
+        let mut block = Block::new(events.columns());
+        block.run = run;
+        for i in 0..n {
+            block.push_event(&events, i % events.len());
+            // Crossings in ascending order; and an event number that needs all bits.
+            *block.get_mut::<u32>(Column::Orbit).last_mut().unwrap() = i as u32 + 5;
+            *block.get_mut::<i16>(Column::Bx).last_mut().unwrap() = (i % 3564) as i16 + 1;
+            *block.get_mut::<u64>(Column::Event).last_mut().unwrap() = u64::MAX - i as u64;
+        }
+        blocks.push(block);
+    }
+    let losses = write(&path, Target::Parquet, &blocks);
+    assert!(losses.left_out.is_empty());
+    let (found, runs) = read(&path, &ImportOptions::default());
+    let expected = joined(&blocks);
+    assert_same(&found, &expected, expected.columns().iter());
+    assert_eq!(runs, [vec![7; 40_000], vec![8; 40_000]].concat());
+}
+
+#[test]
+fn columns_that_the_schema_has_no_place_for_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    let mut block = Block::new(blocks("streams/SVJ.s40", 1)[0].columns().with(Column::Weight));
+    block.push_event(&blocks("streams/SVJ.s40", 1)[0], 0);
+    let losses = write(&path, Target::Parquet, &[block]);
+    assert_eq!(losses.left_out, ColumnSet::EMPTY.with(Column::Weight));
+}
+
+#[test]
+fn adc2021_gives_back_all_objects_that_fit_into_its_slots_and_counts_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let blocks = blocks("streams/zero-bias.s40", 4);
+    let losses = write(&path, Target::Adc2021, &blocks);
+    let expected = joined(&blocks);
+    let (found, _) = read(&path, &ImportOptions::default());
+    assert_eq!(found.len(), expected.len());
+    assert_same(&found, &expected, [Column::MetPt, Column::Event, Column::PileUp]);
+    for (collection, n, what) in [
+        (Collection::EGamma, 4, "e/gammas beyond"),
+        (Collection::Muon, 4, "muons beyond"),
+        (Collection::Jet, 10, "jets beyond"),
+    ] {
+        let mut lost = 0;
+        for event in 0..expected.len() {
+            let [found, wanted] = [&found, &expected]
+                .map(|block| super::hdf5::objects(block, event, collection).collect::<Vec<_>>());
+            assert_eq!(found, wanted[..wanted.len().min(n)], "event {event}");
+            lost += wanted.len().saturating_sub(n) as u64;
+        }
+        assert_eq!(count(&losses, what), lost);
+    }
+    let zero = |i: &usize| expected.get::<i16>(Column::MetPt)[*i] == 0;
+    let (found_phi, phi) = (found.get::<i16>(Column::MetPhi), expected.get::<i16>(Column::MetPhi));
+    let changed: Vec<usize> = (0..phi.len()).filter(|&i| found_phi[i] != phi[i]).collect();
+    assert!(changed.iter().all(zero));
+    assert_eq!(count(&losses, "directions"), changed.len() as u64);
+    let lost = "orbit, bx, time, lumi, label, l1_accept, order";
+    assert_eq!(losses.left_out.names(), lost);
+}
+
+/// One event with more objects than slots: 7 muons down to code 1, 6 e/gammas, 12 jets, a tau.
+fn crowded() -> Block {
+    let columns = super::hdf5::held().with(Column::TauPt).with(Column::TauEta).with(Column::TauPhi);
     let mut block = Block::new(columns);
-    for (bx, n) in [(1_i16, 2_u8), (2, 0)] {
-        put(&mut block, Column::Orbit, 9_u32);
-        put(&mut block, Column::Bx, bx);
-        put(&mut block, Column::JetN, n);
-        for column in [Column::MuonN, Column::EGammaN, Column::TauN] {
-            put(&mut block, column, 0_u8);
-        }
-        put(&mut block, Column::PileUp, 60.0_f32);
-        for column in [Column::JetPt, Column::JetEta, Column::JetPhi, Column::JetRawPt] {
-            (0..n).for_each(|_| put(&mut block, column, 30_i16));
-        }
+    block.get_mut::<u32>(Column::Orbit).push(1);
+    block.get_mut::<i16>(Column::Bx).push(1);
+    block.get_mut::<i16>(Column::MetPt).push(0);
+    block.get_mut::<i16>(Column::MetPhi).push(9);
+    for (collection, n) in Collection::OBJECTS.into_iter().zip([7_u8, 6, 12, 1]) {
+        block.get_mut::<u8>(collection.count_column().unwrap()).push(n);
+        let [pt, eta, phi] = collection.kinematics().unwrap();
+        block.get_mut::<i16>(pt).extend((1..=i16::from(n)).rev());
+        block.get_mut::<i16>(eta).extend(std::iter::repeat_n(-3, n.into()));
+        block.get_mut::<i16>(phi).extend(std::iter::repeat_n(140, n.into()));
     }
     block.index_objects().unwrap();
-    let path = folder.path().join("out");
-    let summary = export(Target::Frd, &path, &[block], ExportOptions::default());
-    assert_eq!(summary.left_out.names(), "jet_raw_pt, pile_up");
-    assert_eq!((summary.crossings, summary.suppressed), (2, 1), "one has no object");
-    let (all, ..) = import_all(&[summary.files[0].0.clone()]);
-    assert_eq!((all.len(), all.run), (1, 0));
-    assert_eq!(all.get::<u8>(Column::JetQual), [0, 0]);
+    block
 }
 
 #[test]
-fn phase_2_streams_survive_in_every_frame() {
-    for payload in [Payload::Puppi, Payload::TrackMuon, Payload::Run3] {
-        for target in [Target::Native64, Target::Dth256, Target::Cmssw] {
-            let (blocks, all, summary) =
-                round_trip(target, meaningful(payload), ExportOptions::default());
-            assert_same(&blocks, &all, meaningful(payload).with(Column::Lumi));
-            assert_eq!(summary.payload, Some(payload), "{}", target.name());
-            assert_eq!(all.run, 23, "five bits suffice for it");
-        }
-    }
-}
-
-/// Columns of a payload; of Puppi candidates those that charged and neutral ones share.
-fn meaningful(payload: Payload) -> ColumnSet {
-    match payload {
-        Payload::Puppi => Group::Puppi.columns().with(Column::PuppiPid).counted(),
-        other => other.columns(),
-    }
-}
-
-#[test]
-fn files_are_recognised_by_what_is_in_them() {
+fn adc2021_counts_muons_of_0_gev_taus_and_objects_beyond_its_slots() {
     let folder = tempfile::tempdir().unwrap();
-    for (target, format) in [
-        (Target::Frd, Format::Frd),
-        (Target::Cmssw, Format::FrdPhase2),
-        (Target::Native64, Format::Native64),
-        (Target::Dth256, Format::Dth256),
+    let path = folder.path().join("a.h5");
+    let block = crowded();
+    let losses = write(&path, Target::Adc2021, std::slice::from_ref(&block));
+    let counts: Vec<u64> = losses.left_out_values.iter().map(|&(n, _)| n).collect();
+    assert_eq!(counts, [2, 2, 2, 1, 1, 0, 0]);
+    assert!(losses.left_out.contains(Column::TauN) && losses.left_out.contains(Column::TauPt));
+    let (found, _) = read(&path, &ImportOptions::default());
+    assert_eq!(found.get::<i16>(Column::MuonPt), [7, 6, 5, 4]);
+    assert_eq!(found.get::<i16>(Column::MuonPhi), [140; 4]);
+    assert_eq!(found.get::<i16>(Column::EGammaPhi), [140; 4]);
+    assert_eq!(found.get::<u8>(Column::JetN), [10]);
+}
+
+#[test]
+fn the_training_layout_gives_back_its_objects_in_both_sizes_and_under_any_key() {
+    let expected_blocks = blocks("streams/zero-bias.s40", 4);
+    let expected = joined(&expected_blocks);
+    for (key, reduced, slots) in [
+        (None, false, [12, 8, 12]),
+        (Some("full_data_cyl"), true, [4, 4, 10]),
+        (Some("SVJ"), false, [12, 8, 12]),
     ] {
-        let path = folder.path().join(target.name());
-        let blocks = blocks(Source::Muons.columns(), 1);
-        let summary = export(target, &path, &blocks, ExportOptions::default());
-        for (path, _) in summary.files {
-            assert_eq!(recognise(&path).unwrap(), format);
-            let renamed = folder.path().join("x.parquet");
-            std::fs::copy(path, &renamed).unwrap();
-            assert_eq!(recognise(&renamed).unwrap(), format);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.h5");
+        let target = if reduced { Target::FullDataCyl57 } else { Target::FullDataCyl };
+        let losses = write_key(&path, target, &expected_blocks, key);
+        let (found, _) = read(&path, &ImportOptions::default());
+        assert_same(&found, &expected, [Column::MetPt, Column::MetPhi]);
+        let mut lost = 0;
+        let kinds = [Collection::EGamma, Collection::Muon, Collection::Jet];
+        for (collection, n) in kinds.into_iter().zip(slots) {
+            for event in 0..expected.len() {
+                let [found, wanted] = [&found, &expected].map(|block| {
+                    super::hdf5::objects(block, event, collection).collect::<Vec<_>>()
+                });
+                assert_eq!(found, wanted[..wanted.len().min(n)], "event {event}");
+                lost += wanted.len().saturating_sub(n) as u64;
+            }
         }
+        assert_eq!(losses.left_out_values.iter().map(|(n, _)| n).sum::<u64>(), lost);
+        assert_eq!(lost, 0, "the sample has at most 4, 4 and 10 objects");
+        let with_info = key != Some("SVJ");
+        assert_eq!(losses.left_out.contains(Column::Event), !with_info);
+        assert!(losses.left_out.contains(Column::Orbit));
+        if with_info {
+            assert_same(&found, &expected, [Column::Event, Column::PileUp, Column::Lumi]);
+        }
+        assert_same(&found, &expected, [Column::L1Accept]);
     }
 }
 
 #[test]
-fn what_does_not_come_to_an_end_leaves_nothing_behind() {
+fn the_training_layout_counts_objects_beyond_its_slots() {
+    for (reduced, lost, muons) in
+        [(true, [2, 3, 2], &[7, 6, 5, 4][..]), (false, [0; 3], &[7, 6, 5, 4, 3, 2, 1])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.h5");
+        let target = if reduced { Target::FullDataCyl57 } else { Target::FullDataCyl };
+        let losses = write_key(&path, target, &[crowded()], Some("x"));
+        let counts: Vec<u64> = losses.left_out_values.iter().map(|&(n, _)| n).collect();
+        assert_eq!(counts[..3], lost);
+        assert!(losses.left_out.contains(Column::TauN));
+        let (found, _) = read(&path, &ImportOptions::default());
+        assert_eq!(found.get::<i16>(Column::MuonPt), muons);
+        assert_eq!(found.get::<i16>(Column::MetPhi), [9]);
+    }
+}
+
+#[test]
+fn what_a_stream_does_not_know_stays_unknown_in_the_training_layout() {
     let folder = tempfile::tempdir().unwrap();
-    let blocks = blocks(run3_columns(), 1);
-    for target in Target::ALL {
-        let path = folder.path().join("out");
-        let mut exporter =
-            create(target, &path, blocks[0].columns(), ExportOptions::default()).unwrap();
-        exporter.write(&blocks[0]).unwrap();
-        assert!(!path.exists());
+    let path = folder.path().join("a.h5");
+    let whole = &blocks("streams/zero-bias.s40", 1)[0];
+    let mut block = Block::new(super::hdf5::held().with(Column::PileUp));
+    (0..100).for_each(|i| block.push_event(whole, i));
+    write(&path, Target::FullDataCyl, std::slice::from_ref(&block));
+    let (found, _) = read(&path, &ImportOptions::default());
+    assert_same(&found, &block, [Column::PileUp, Column::JetPt]);
+    let unknown = [Column::Lumi, Column::Event, Column::L1Accept];
+    assert!(unknown.iter().all(|&column| !found.columns().contains(column)));
+}
+
+#[test]
+fn a_stream_without_the_objects_of_a_layout_is_refused_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let columns = super::hdf5::held().minus(ColumnSet::EMPTY.with(Column::JetEta));
+    let options = ExportOptions::default();
+    for target in [Target::Adc2021, Target::FullDataCyl, Target::FullDataCyl57] {
+        let text = create(target, &path, columns, &options).err().unwrap().to_string();
+        assert!(text.contains("jet_eta") && text.contains("hint:"), "{text}");
+    }
+    for target in [Target::Adc2021, Target::Parquet] {
+        let mut exporter = create(target, &path, super::hdf5::held(), &options).unwrap();
+        let mut block = Block::new(super::hdf5::held());
+        block.get_mut::<u32>(Column::Orbit).push(1);
+        assert!(matches!(exporter.write(&block), Err(ExportError::Block(_))));
         drop(exporter);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{}", target.name());
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        let nowhere = Path::new("/nowhere/at/all");
+        assert!(create(target, nowhere, super::hdf5::held(), &options).is_err());
     }
 }
 
 #[test]
-fn folders_are_not_overwritten_and_streams_of_nothing_not_written() {
+fn streams_of_no_events_give_files_of_no_events() {
+    for target in [Target::Adc2021, Target::Parquet] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none");
+        let exporter = create(target, &path, super::hdf5::held(), &ExportOptions::default());
+        exporter.unwrap().finish().unwrap();
+        let importer = import::open(&[path], &ImportOptions::default()).unwrap();
+        assert_eq!(importer.n_events(), 0);
+    }
+}
+
+#[test]
+fn pieces_as_large_as_a_storage_chunk_and_beyond_come_back_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let error = |target, columns| {
-        let path = folder.path();
-        create(target, path, columns, ExportOptions::default()).err().unwrap().to_string()
-    };
-    assert!(error(Target::Frd, run3_columns()).contains("exists"));
-    assert!(error(Target::Frd, Group::Puppi.columns()).contains("none of what `frd` holds"));
-    assert!(error(Target::Native64, Group::Stub.columns()).contains("none of what `native64`"));
+    let path = folder.path().join("large.h5");
+    let expected_blocks = blocks("streams/zero-bias.s40", 8);
+    let n: usize = expected_blocks.iter().map(Block::len).sum();
+    assert!(n > 2 * super::hdf5::CHUNK_ROWS, "{n}");
+    write(&path, Target::Adc2021, &expected_blocks);
+    let (found, _) = read(&path, &ImportOptions::default());
+    let Entries::U64(events) = found.entries(Column::Event) else { panic!("event numbers") };
+    assert_eq!(events, joined(&expected_blocks).get::<u64>(Column::Event));
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::output::{OutputFile, Unfinished, orbits};
+use super::output::{OutputFile, orbits};
+use super::unfinished::Unfinished;
 use super::{ExportError, ExportSummary, Exporter};
 use crate::event::{Block, Column, ColumnSet};
 use crate::lhc::Bx;
@@ -37,6 +38,10 @@ impl OrbitWords {
     }
 }
 
+/// What [`ExportSummary::left_out_values`] counts.
+pub(super) const BEYOND: &str = "words for which an event has no room";
+pub(super) const SUPPRESSED: &str = "crossings without an object, which are suppressed";
+
 /// What of a stream's columns the words carry, as a summary begins.
 pub(super) fn summary(payload: Payload, columns: ColumnSet) -> ExportSummary {
     let made_up_quality = payload == Payload::Run3
@@ -57,6 +62,7 @@ pub(super) struct WordsExporter {
     orbit_words: OrbitWords,
     orbit: Vec<u8>,
     blocks: Vec<u8>,
+    beyond: u64,
     summary: ExportSummary,
 }
 
@@ -72,7 +78,8 @@ impl WordsExporter {
         let orbit_words = OrbitWords::new(payload, columns);
         let (orbit, blocks) = (Vec::new(), Vec::new());
         let summary = summary(payload, columns);
-        Ok(WordsExporter { output, file, in_blocks, orbit_words, orbit, blocks, summary })
+        let beyond = 0;
+        Ok(WordsExporter { output, file, in_blocks, orbit_words, orbit, blocks, beyond, summary })
     }
 }
 
@@ -80,11 +87,10 @@ impl Exporter for WordsExporter {
     fn write(&mut self, block: &Block) -> Result<(), ExportError> {
         for (orbit, crossings) in orbits(block) {
             self.orbit.clear();
-            self.summary.orbits += 1;
             self.summary.crossings += crossings.len() as u64;
             for index in crossings {
                 let beyond = self.orbit_words.push(block, index, &mut self.orbit);
-                self.summary.left_out_objects += beyond;
+                self.beyond += beyond;
             }
             if self.in_blocks {
                 let (run, n_words) = ((block.run & 0x1f) as u8, (self.orbit.len() / 8) as u32);
@@ -100,10 +106,11 @@ impl Exporter for WordsExporter {
     }
 
     fn finish(self: Box<Self>) -> Result<ExportSummary, ExportError> {
-        let WordsExporter { output, file, mut summary, .. } = *self;
+        let WordsExporter { mut output, file, mut summary, beyond, .. } = *self;
+        summary.left_out_values = vec![(beyond, BEYOND)];
         let path = output.path().to_owned();
         summary.files.push((path, file.finish(&[])?));
-        output.finish()?;
+        output.name()?;
         Ok(summary)
     }
 }

@@ -22,6 +22,7 @@ use super::{CHUNK_EVENTS, Chunk, ImportError, ImportOptions, ImportTally, Import
 use crate::event::{Column, ColumnSet, Group};
 use encode::Encoder;
 use file::OpenFile;
+pub(super) use file::PARTICLES;
 
 /// Reads ADC2021 files as one stream.
 pub struct Adc2021Importer {

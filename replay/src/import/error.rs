@@ -149,6 +149,20 @@ pub enum ImportError {
         /// Type in the file.
         found: String,
     },
+    /// A variety of a format that is not read.
+    #[error("{file}: {what}: expected {expected}, found {found}\nhint: {hint}")]
+    Unsupported {
+        /// File name.
+        file: String,
+        /// Part of the file.
+        what: String,
+        /// What is read.
+        expected: String,
+        /// What there is.
+        found: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Columns of one file have different numbers of rows.
     #[error(
         "{file}: {column}: expected {expected} rows like the rest, found {found}; the file is damaged"

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 use std::path::PathBuf;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -62,7 +62,7 @@ pub(super) fn name_of(path: &Path) -> String {
 }
 
 /// The rows to take of one file.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     /// The file.
@@ -73,7 +73,7 @@ pub(super) struct Span {
 
 /// Lays files with these numbers of rows end to end and cuts out the rows asked for. Files that
 /// contribute none are left out.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 pub(super) fn spans(
     files: &[(PathBuf, u64)],
     asked: Option<&std::ops::Range<u64>>,
@@ -97,7 +97,7 @@ pub(super) fn spans(
 }
 
 /// Provenance of each span, in order.
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 pub(super) fn sources(spans: &[Span]) -> Result<Vec<SourceFile>, ImportError> {
     let source = |s: &Span| SourceFile::of(&s.path, s.rows.start, s.rows.end - s.rows.start);
     spans.iter().map(source).collect()
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(source, expected);
     }
 
-    #[cfg(any(feature = "parquet", feature = "hdf5"))]
+    #[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
     #[test]
     fn row_ranges_are_cut_from_files_laid_end_to_end() {
         let files = [("a".into(), 3), ("b".into(), 0), ("c".into(), 5)];

@@ -10,7 +10,7 @@ use crate::event::{Block, Column, Element, Entries};
 
 /// Events `first..end` of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pick {
+pub(crate) struct Pick {
     /// Index among the sources.
     pub source: usize,
     /// First event.
@@ -20,7 +20,7 @@ pub(super) struct Pick {
 }
 
 /// Adds one event to a list of picks.
-pub(super) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
+pub(crate) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
     match picks.last_mut() {
         Some(last) if last.source == source && last.end == index => last.end += 1,
         _ => picks.push(Pick { source, first: index, end: index + 1 }),
@@ -29,7 +29,7 @@ pub(super) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
 
 /// Appends the picked events to `to`, in every column that it holds. Columns that a source lacks
 /// become zero. The sources' objects have to be indexed.
-pub(super) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
+pub(crate) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
     for column in to.columns().iter() {
         match to.entries_mut(column) {
             Entries::U8(vec) => extend(vec, column, from, picks),

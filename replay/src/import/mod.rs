@@ -14,16 +14,24 @@
 
 #[cfg(feature = "hdf5")]
 pub mod adc2021;
+#[cfg(feature = "hdf5")]
+pub mod cylinder;
 mod error;
 mod files;
-mod gather;
-#[cfg(any(feature = "parquet", feature = "hdf5"))]
+pub(crate) mod gather;
+#[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 mod guard;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+#[cfg(any(feature = "hdf5", feature = "root"))]
+mod physical;
 pub mod place;
 pub mod raw;
 mod recognise;
+#[cfg(feature = "root")]
+pub mod root;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -74,6 +82,8 @@ pub struct ImportTally {
     pub empty_objects: u64,
     /// Lists of objects that were not in descending pT and were sorted.
     pub resorted_lists: u64,
+    /// Objects that belong to crossings before or after the one of the event, left out.
+    pub other_crossings: u64,
 }
 
 /// What to read, and how strictly.
@@ -85,6 +95,9 @@ pub struct ImportOptions {
     pub keep_saturated: bool,
     /// What the words of Phase-2 events are; `None` = to be found out.
     pub payload: Option<Payload>,
+    /// Which part of a file that has several: a data set of HDF5, a tree of ROOT. `None` = the usual
+    /// one of its format.
+    pub key: Option<String>,
 }
 
 /// Files of one of the field's formats, as one stream of events.
@@ -148,6 +161,7 @@ pub fn open(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Import
         format @ (Format::Frd | Format::FrdPhase2 | Format::Native64 | Format::Dth256) => {
             Ok(Box::new(raw::RawImporter::open(paths, format, options)?))
         }
+        Format::Root => open_root(paths, options),
     }
 }
 
@@ -167,13 +181,36 @@ fn open_parquet(paths: &[PathBuf], _: &ImportOptions) -> Result<Box<dyn Importer
 
 #[cfg(feature = "hdf5")]
 fn open_hdf5(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
-    Ok(Box::new(adc2021::Adc2021Importer::open(paths, options)?))
+    Ok(match cylinder::content(&paths[0], options.key.as_deref())? {
+        cylinder::Content::Adc2021 => Box::new(adc2021::Adc2021Importer::open(paths, options)?),
+        cylinder::Content::Cylinder(key) => {
+            Box::new(cylinder::CylinderImporter::open(paths, &key, options)?)
+        }
+    })
 }
 
 #[cfg(not(feature = "hdf5"))]
 fn open_hdf5(paths: &[PathBuf], _: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
     let path = paths[0].clone();
     Err(ImportError::FeatureMissing { path, format: "HDF5", feature: "hdf5" })
+}
+
+#[cfg(feature = "root")]
+fn open_root(paths: &[PathBuf], options: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
+    Ok(Box::new(root::RootImporter::open(paths, options)?))
+}
+
+#[cfg(not(feature = "root"))]
+fn open_root(paths: &[PathBuf], _: &ImportOptions) -> Result<Box<dyn Importer>, ImportError> {
+    let path = paths[0].clone();
+    Err(ImportError::FeatureMissing { path, format: "ROOT", feature: "root" })
+}
+
+/// Whether all bits of an integer are set, in its own width or a wider one: what simulation has
+/// for crossing numbers.
+#[cfg(any(feature = "parquet", feature = "root"))]
+fn all_ones(value: i64) -> bool {
+    [-1, i64::from(u32::MAX), i64::from(u16::MAX)].contains(&value)
 }
 
 #[cfg(test)]
@@ -186,6 +223,7 @@ mod tests {
         for (magic, built) in [
             (&b"PAR1"[..], cfg!(feature = "parquet")),
             (&b"\x89HDF\r\n\x1a\n"[..], cfg!(feature = "hdf5")),
+            (&b"root"[..], cfg!(feature = "root")),
         ] {
             let path = folder.path().join("magic and nothing else");
             std::fs::write(&path, magic).unwrap();

@@ -11,7 +11,7 @@
 //! nothing else of an event is changed.
 
 mod assemble;
-mod branch;
+pub(crate) mod branch;
 mod file;
 mod leaf;
 #[cfg(test)]

@@ -23,6 +23,7 @@ const START_BYTES: usize = 1 << 16;
 const SHOWN_BYTES: usize = 16;
 
 const PARQUET_MAGIC: &[u8] = b"PAR1";
+const ROOT_MAGIC: &[u8] = b"root";
 const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Where an HDF5 superblock may be: after no user block, or after one of a power of two bytes.
 const HDF5_OFFSETS: [u64; 5] = [0, 512, 1024, 2048, 4096];
@@ -45,6 +46,8 @@ pub enum Format {
     Dth256,
     /// Bare Native64 events.
     Native64,
+    /// ROOT.
+    Root,
 }
 
 impl Format {
@@ -72,6 +75,7 @@ const KNOWN: &[Known] = &[
     Known { format: Format::FrdPhase2, name: "Phase-2 scouting FRD", probe: frd_phase2 },
     Known { format: Format::Dth256, name: "DTHBasic256", probe: dth256 },
     Known { format: Format::Native64, name: "Native64", probe: native64 },
+    Known { format: Format::Root, name: "ROOT", probe: root },
 ];
 
 /// What probes look at.
@@ -168,6 +172,10 @@ fn native64(sample: &Sample) -> Result<(), String> {
     unless(n > 0, "no event header at byte 0")
 }
 
+fn root(sample: &Sample) -> Result<(), String> {
+    unless(sample.begins_with(ROOT_MAGIC), "no `root` at byte 0")
+}
+
 /// Recognises a file by its content.
 ///
 /// # Errors
@@ -216,6 +224,7 @@ mod tests {
     #[test]
     fn formats_are_recognised_by_content_not_by_name() {
         assert_eq!(recognised(b"PAR1....").unwrap(), Format::Parquet);
+        assert_eq!(recognised(b"root....").unwrap(), Format::Root);
         assert_eq!(recognised(b"\x89HDF\r\n\x1a\n....").unwrap(), Format::Hdf5);
         assert_eq!(recognised(b"\x89S40\r\n\x1a\n....").unwrap(), Format::Stream);
         let mut with_user_block = vec![b'x'; 512];
@@ -234,8 +243,8 @@ mod tests {
     #[test]
     fn other_files_folders_and_nothing_are_refused_with_the_reason() {
         assert!(matches!(recognised(b""), Err(ImportError::Empty { .. })));
-        let error = recognised(b"root\n").unwrap_err().to_string();
-        assert!(error.contains("misleading.txt") && error.contains(r"`root\n`"), "{error}");
+        let error = recognised(b"rote\n").unwrap_err().to_string();
+        assert!(error.contains("misleading.txt") && error.contains(r"`rote\n`"), "{error}");
         for known in KNOWN {
             assert!(error.contains(&format!("\n{}: ", known.name)), "{error}");
         }

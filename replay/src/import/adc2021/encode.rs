@@ -1,65 +1,28 @@
 //! From physical quantities in slots to columns of hardware integers.
 //!
-//! Source of the layout: Zenodo 5046389; of the codes: [`units`]. Objects are put into descending
+//! Source of the layout: Zenodo 5046389; of the codes: [`units`](crate::units). Objects are put into descending
 //! pT code; equal ones keep the order of their slots.
 
 use std::ops::Range;
 
 use super::file::{FEATURES, Piece, SLOTS};
-use crate::event::{Block, Collection, Column};
+use crate::event::{Block, Column};
+use crate::import::physical::{self, Kind};
 use crate::import::{Chunk, ImportError, ImportTally};
-use crate::units;
 
 /// A kind of object: where its slots are, and how its values are encoded.
-struct Kind {
-    collection: Collection,
-    slots: Range<usize>,
-    class: f64,
-    pt_max: i64,
-    /// Added to the pT code before rounding: a muon's code has an offset of one.
-    pt_offset: f64,
-    pt: fn(f64, i64) -> i16,
-    eta: fn(f64) -> i16,
-    eta_limit: f64,
-    phi: fn(f64) -> i16,
+pub(super) struct Slots {
+    pub kind: &'static Kind,
+    pub slots: Range<usize>,
+    pub class: f64,
 }
 
-const MET_CLASS: f64 = 1.0;
+pub(super) const MET_CLASS: f64 = 1.0;
 
-const KINDS: [Kind; 3] = [
-    Kind {
-        collection: Collection::EGamma,
-        slots: 1..5,
-        class: 2.0,
-        pt_max: units::EGAMMA_PT_MAX,
-        pt_offset: 0.0,
-        pt: units::calo_hw_from_pt_gev,
-        eta: units::calo_hw_from_eta,
-        eta_limit: 127.5 * units::CALO_ETA_LSB,
-        phi: units::calo_hw_from_phi_rad,
-    },
-    Kind {
-        collection: Collection::Muon,
-        slots: 5..9,
-        class: 3.0,
-        pt_max: units::MUON_PT_MAX,
-        pt_offset: 1.0,
-        pt: |pt_gev, _| units::muon_hw_from_pt_gev(pt_gev),
-        eta: units::muon_hw_from_eta,
-        eta_limit: 255.5 * units::MUON_ETA_LSB,
-        phi: units::muon_hw_from_phi_rad,
-    },
-    Kind {
-        collection: Collection::Jet,
-        slots: 9..19,
-        class: 4.0,
-        pt_max: units::JET_PT_MAX,
-        pt_offset: 0.0,
-        pt: units::calo_hw_from_pt_gev,
-        eta: units::calo_hw_from_eta,
-        eta_limit: 127.5 * units::CALO_ETA_LSB,
-        phi: units::calo_hw_from_phi_rad,
-    },
+pub(super) const KINDS: [Slots; 3] = [
+    Slots { kind: &physical::EGAMMA, slots: 1..5, class: 2.0 },
+    Slots { kind: &physical::MUON, slots: 5..9, class: 3.0 },
+    Slots { kind: &physical::JET, slots: 9..19, class: 4.0 },
 ];
 
 const _: () = assert!(KINDS[2].slots.end == SLOTS);
@@ -94,16 +57,17 @@ impl Encoder {
 
     fn encode_met(&mut self, slot: Option<Slot>, block: &mut Block) {
         let [pt, _, phi] = slot.unwrap_or_default();
-        self.clamped_if(pt / units::PT_LSB_GEV, units::SUM_PT_MAX);
-        block.get_mut::<i16>(Column::MetPt).push(units::sum_hw_from_pt_gev(pt));
-        block.get_mut::<i16>(Column::MetPhi).push(units::calo_hw_from_phi_rad(phi));
+        let ([pt, phi], clamped) = physical::encode_sum(pt, phi);
+        self.tally.clamped += clamped;
+        block.get_mut::<i16>(Column::MetPt).push(pt);
+        block.get_mut::<i16>(Column::MetPhi).push(phi);
     }
 
     fn encode_objects(
         &mut self,
         piece: &Piece<'_>,
         row: usize,
-        kind: &Kind,
+        Slots { kind, slots, class }: &Slots,
         block: &mut Block,
     ) -> Result<(), ImportError> {
         let (Some(columns), Some(count)) =
@@ -112,12 +76,11 @@ impl Encoder {
             return Ok(());
         };
         self.objects.clear();
-        for index in kind.slots.clone() {
-            if let Some([pt, eta, phi]) = slot(piece, row, index, kind.class)? {
-                self.clamped_if(pt / units::PT_LSB_GEV + kind.pt_offset, kind.pt_max);
-                self.tally.clamped += u64::from(eta.abs() >= kind.eta_limit);
-                let code = [(kind.pt)(pt, kind.pt_max), (kind.eta)(eta), (kind.phi)(phi)];
-                self.objects.push(code);
+        for index in slots.clone() {
+            if let Some(values) = slot(piece, row, index, *class)? {
+                let (codes, clamped) = kind.encode(values);
+                self.tally.clamped += clamped;
+                self.objects.push(codes);
             }
         }
         if !self.objects.is_sorted_by(|a, b| a[0] >= b[0]) {
@@ -129,10 +92,6 @@ impl Encoder {
             block.get_mut::<i16>(column).extend(self.objects.iter().map(|object| object[i]));
         }
         Ok(())
-    }
-
-    fn clamped_if(&mut self, code: f64, max: i64) {
-        self.tally.clamped += u64::from(code.round() > max as f64);
     }
 }
 

@@ -3,23 +3,22 @@
 use std::ops::Range;
 use std::path::Path;
 
-use rust_hdf5::{DatatypeMessage, H5Dataset, H5File, H5FileOptions, Hdf5Error};
+use rust_hdf5::{DatatypeMessage, H5Dataset, H5File, Hdf5Error};
 
 use super::kinematics;
 use crate::event::{Column, ColumnSet};
+use crate::import::ImportError;
 use crate::import::files::name_of;
 use crate::import::guard::caught;
-use crate::import::{CHUNK_EVENTS, ImportError};
+use crate::import::hdf5::{self, Window, damaged, wrong_type};
 
 /// Slots of one event: MET, 4 e/gammas, 4 muons, 10 jets.
 pub(super) const SLOTS: usize = 19;
 /// Values of one slot: pT, eta, phi, class.
 pub(super) const FEATURES: usize = 4;
 const VALUES_PER_EVENT: usize = SLOTS * FEATURES;
-/// Most rows of one storage chunk: 1.3 GB decoded. Nobody writes such chunks on purpose.
-const CHUNK_ROWS_MAX: usize = 1 << 21;
 
-const PARTICLES: &str = "Particles";
+pub(in crate::import) const PARTICLES: &str = "Particles";
 const EVENT_NUMBER: &str = "EvtId";
 const PILE_UP: &str = "n_pu";
 
@@ -33,17 +32,13 @@ pub(super) struct OpenFile {
     particles_are_f32: bool,
     event_number: Option<H5Dataset>,
     pile_up: Option<H5Dataset>,
-    /// Rows of one storage chunk.
-    chunk_rows: u64,
-    /// Rows to come.
-    rows: Range<u64>,
+    window: Window,
     slice: Slice,
 }
 
 /// Rows in memory.
 #[derive(Default)]
 struct Slice {
-    rows: Range<u64>,
     /// **Shape**: `(rows, SLOTS, FEATURES)`.
     particles: Vec<f64>,
     scratch: Vec<f32>,
@@ -86,16 +81,10 @@ impl OpenFile {
     /// Opens a file to read its particles and those of `columns` that it has.
     pub(super) fn open(path: &Path, columns: ColumnSet) -> Result<OpenFile, ImportError> {
         let name = name_of(path);
-        // A file on read-only or network storage may refuse locks; reading needs none.
-        let open = || H5FileOptions::new().best_effort_locking().open(path);
-        let file = caught(open, Hdf5Error::InvalidState)
-            .map_err(|error| damaged(&name, "HDF5 structure", &error))?;
-        let particles = match caught(|| file.dataset(PARTICLES), Hdf5Error::InvalidState) {
-            Err(Hdf5Error::NotFound(_)) => {
-                let (what, missing) = ("data set", PARTICLES.into());
-                return Err(ImportError::Missing { file: name, what, missing });
-            }
-            other => other.map_err(|error| damaged(&name, PARTICLES, &error))?,
+        let file = hdf5::open(path, &name)?;
+        let Some(particles) = hdf5::data_set(&file, PARTICLES, &name)? else {
+            let (what, missing) = ("data set", PARTICLES.into());
+            return Err(ImportError::Missing { file: name, what, missing });
         };
         let particles_are_f32 = is_f32(&particles, &name)?;
         let n_rows = match particles.shape()[..] {
@@ -109,7 +98,7 @@ impl OpenFile {
         let wanted = |column| columns.contains(column);
         let event_number = optional(&file, EVENT_NUMBER, n_rows, wanted(Column::Event), &name)?;
         let pile_up = optional(&file, PILE_UP, n_rows, wanted(Column::PileUp), &name)?;
-        let chunk_rows = chunk_rows(&particles, n_rows, &name)?;
+        let chunk_rows = hdf5::chunk_rows(&particles, PARTICLES, n_rows, &name)?;
         let mut columns = kinematics();
         if event_number.is_some() {
             columns = columns.with(Column::Event);
@@ -124,8 +113,7 @@ impl OpenFile {
             particles_are_f32,
             event_number,
             pile_up,
-            chunk_rows,
-            rows: 0..n_rows as u64,
+            window: Window::new(chunk_rows, n_rows as u64),
             slice: Slice::default(),
             name,
         })
@@ -141,23 +129,20 @@ impl OpenFile {
 
     /// Goes to the first of `rows` and stops after the last.
     pub(super) fn seek(&mut self, rows: Range<u64>) {
-        self.rows = rows;
-        self.slice.rows = 0..0;
+        self.window.seek(rows);
     }
 
     /// The next rows, at most `max`; `None` at the end.
     pub(super) fn read(&mut self, max: usize) -> Result<Option<Piece<'_>>, ImportError> {
-        if self.rows.is_empty() {
+        if self.window.is_done() {
             return Ok(None);
         }
-        if !self.slice.rows.contains(&self.rows.start) {
-            self.load()?;
+        if let Some(rows) = self.window.missing() {
+            self.load(rows)?;
         }
         let slice = &self.slice;
-        let first_row = self.rows.start;
-        let first = (first_row - slice.rows.start) as usize;
-        let end = (first + max).min((slice.rows.end - slice.rows.start) as usize);
-        self.rows.start += (end - first) as u64;
+        let (first_row, places) = self.window.take(max);
+        let (first, end) = (places.start, places.end);
         Ok(Some(Piece {
             file: &self.name,
             first_row,
@@ -167,13 +152,8 @@ impl OpenFile {
         }))
     }
 
-    /// Reads from the current row to the end of a storage chunk: as many whole ones as fit into
-    /// a chunk of events, at least one.
-    fn load(&mut self) -> Result<(), ImportError> {
-        let (start, step) = (self.rows.start, self.chunk_rows);
-        let aligned = start / step * step;
-        let n_chunks = (CHUNK_EVENTS as u64 / step).max(1);
-        let end = (aligned + n_chunks * step).min(self.rows.end);
+    fn load(&mut self, rows: Range<u64>) -> Result<(), ImportError> {
+        let Range { start, end } = rows;
         let n_rows = (end - start) as usize;
         let located = |what: &str, error| {
             damaged(&self.name, &format!("{what} in rows {start}..{end}"), &error)
@@ -208,7 +188,7 @@ impl OpenFile {
             slice.pile_up.clear();
             slice.pile_up.extend(values.iter().map(|&n| n as f32));
         }
-        slice.rows = start..end;
+        self.window.set_loaded(start..end);
         Ok(())
     }
 }
@@ -219,19 +199,6 @@ fn is_f32(set: &H5Dataset, file: &str) -> Result<bool, ImportError> {
         DatatypeMessage::FloatingPoint { size: 8, .. } => Ok(false),
         other => Err(wrong_type(file, PARTICLES, "f32 or f64", other.to_string())),
     }
-}
-
-/// Rows of one storage chunk; 1 where storage is not chunked.
-fn chunk_rows(set: &H5Dataset, n_rows: usize, file: &str) -> Result<u64, ImportError> {
-    let dims = caught(|| Ok(set.chunk_dims()), Hdf5Error::InvalidState)
-        .map_err(|error| damaged(file, PARTICLES, &error))?;
-    let stated = dims.and_then(|dims| dims.first().copied()).unwrap_or(1);
-    let rows = stated.clamp(1, n_rows.max(1));
-    if rows > CHUNK_ROWS_MAX {
-        let expected = "storage chunks of at most 2097152 rows";
-        return Err(wrong_type(file, PARTICLES, expected, format!("chunks of {rows} rows")));
-    }
-    Ok(rows as u64)
 }
 
 /// A data set of one integer per event, if wanted and there.
@@ -245,10 +212,7 @@ fn optional(
     if !wanted {
         return Ok(None);
     }
-    let set = match caught(|| file.dataset(set_name), Hdf5Error::InvalidState) {
-        Err(Hdf5Error::NotFound(_)) => return Ok(None),
-        other => other.map_err(|error| damaged(name, set_name, &error))?,
-    };
+    let Some(set) = hdf5::data_set(file, set_name, name)? else { return Ok(None) };
     match set.datatype().map_err(|error| damaged(name, set_name, &error))? {
         DatatypeMessage::FixedPoint { .. } => {}
         other => return Err(wrong_type(name, set_name, "an integer type", other.to_string())),
@@ -263,12 +227,4 @@ fn optional(
         }),
         ref other => Err(wrong_type(name, set_name, "shape (events)", format!("shape {other:?}"))),
     }
-}
-
-fn wrong_type(file: &str, set: &str, expected: &'static str, found: String) -> ImportError {
-    ImportError::Type { file: file.into(), column: set.into(), expected, found }
-}
-
-fn damaged(file: &str, what: &str, error: &Hdf5Error) -> ImportError {
-    ImportError::Damaged { file: file.into(), what: what.into(), reason: error.to_string() }
 }

@@ -10,7 +10,7 @@ use super::branch::Field;
 use super::file::OpenFile;
 use super::leaf::{Leaf, Number};
 use crate::event::{Block, Collection, Column, ColumnSet, Dtype, Element, Entries};
-use crate::import::{Chunk, ImportError, ImportTally};
+use crate::import::{Chunk, ImportError, ImportTally, all_ones};
 
 /// Turns pieces into chunks. Keeps what it allocates.
 #[derive(Default)]
@@ -25,12 +25,6 @@ pub(super) struct Assembler {
     rows: Vec<u32>,
     /// Entries of the objects that stay, in their new order.
     entries: Vec<u32>,
-}
-
-/// Whether all bits of an integer are set, in its own width or a wider one: what simulation has
-/// for crossing numbers.
-fn all_ones(value: i64) -> bool {
-    [-1, i64::from(u32::MAX), i64::from(u16::MAX)].contains(&value)
 }
 
 /// For each row of the piece, whether it has recorded crossing numbers.

@@ -7,7 +7,7 @@ use crate::event::{Collection, Column, ColumnSet};
 
 /// Where the values of a branch go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// Run number, which is no column of a block.
     Run,
     /// A column.
@@ -16,7 +16,7 @@ pub(super) enum Field {
 
 /// Types of values that a branch may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accepts {
+pub(crate) enum Accepts {
     Integer,
     IntegerOrBool,
     IntegerOrReal,
@@ -24,7 +24,7 @@ pub(super) enum Accepts {
 
 /// One branch.
 #[derive(Debug)]
-pub(super) struct Branch {
+pub(crate) struct Branch {
     pub name: &'static str,
     pub field: Field,
     pub accepts: Accepts,
@@ -32,7 +32,7 @@ pub(super) struct Branch {
 
 impl Branch {
     /// Whether there is one value per object, not one per row.
-    pub(super) fn collection(&self) -> Collection {
+    pub(crate) fn collection(&self) -> Collection {
         match self.field {
             Field::Run => Collection::Crossing,
             Field::Column(column) => column.spec().collection,
@@ -40,7 +40,7 @@ impl Branch {
     }
 
     /// Whether a file is of no use without it.
-    pub(super) fn required(&self) -> bool {
+    pub(crate) fn required(&self) -> bool {
         let Field::Column(column) = self.field else { return false };
         let kinematics = |c: Collection| c.kinematics().is_some_and(|k| k.contains(&column));
         matches!(column, Column::MetPt | Column::MetPhi)
@@ -53,7 +53,7 @@ const fn integer(name: &'static str, column: Column) -> Branch {
 }
 
 /// Every branch that is read.
-pub(super) const BRANCHES: &[Branch] = &[
+pub(crate) const BRANCHES: &[Branch] = &[
     Branch { name: "run", field: Field::Run, accepts: Accepts::Integer },
     integer("orbit", Column::Orbit),
     integer("bx", Column::Bx),
@@ -110,7 +110,7 @@ pub(super) const BRANCHES: &[Branch] = &[
 
 /// Names of branches that are missing in a file with these columns. Taus may be absent, but not
 /// in part.
-pub(super) fn missing(columns: ColumnSet) -> Vec<&'static str> {
+pub(crate) fn missing(columns: ColumnSet) -> Vec<&'static str> {
     let some_taus = BRANCHES.iter().any(|b| match b.field {
         Field::Column(c) => b.collection() == Collection::Tau && columns.contains(c),
         Field::Run => false,

@@ -1,0 +1,134 @@
+//! What importers of HDF5 share: opening, finding data sets, and rows in slices of whole chunks.
+//!
+//! A storage chunk is decompressed as a whole, so that rows are read up to the end of one; memory
+//! is that of one such slice, which the file decides within a limit.
+
+use std::ops::Range;
+use std::path::Path;
+
+use rust_hdf5::{DatatypeMessage, H5Dataset, H5File, H5FileOptions, Hdf5Error};
+
+use crate::import::guard::caught;
+use crate::import::{CHUNK_EVENTS, ImportError};
+
+/// Most rows of one storage chunk: gigabytes decoded. Nobody writes such chunks on purpose.
+const CHUNK_ROWS_MAX: usize = 1 << 21;
+
+/// Opens a file. One on read-only or network storage may refuse locks; reading needs none.
+pub(super) fn open(path: &Path, name: &str) -> Result<H5File, ImportError> {
+    let open = || H5FileOptions::new().best_effort_locking().open(path);
+    caught(open, Hdf5Error::InvalidState).map_err(|error| damaged(name, "HDF5 structure", &error))
+}
+
+/// A data set, if there is one of that name.
+pub(super) fn data_set(
+    file: &H5File,
+    set: &str,
+    name: &str,
+) -> Result<Option<H5Dataset>, ImportError> {
+    match caught(|| file.dataset(set), Hdf5Error::InvalidState) {
+        Err(Hdf5Error::NotFound(_)) => Ok(None),
+        other => other.map(Some).map_err(|error| damaged(name, set, &error)),
+    }
+}
+
+/// Rows of one storage chunk; 1 where storage is not chunked.
+pub(super) fn chunk_rows(
+    set: &H5Dataset,
+    set_name: &str,
+    n_rows: usize,
+    file: &str,
+) -> Result<u64, ImportError> {
+    let dims = caught(|| Ok(set.chunk_dims()), Hdf5Error::InvalidState)
+        .map_err(|error| damaged(file, set_name, &error))?;
+    let stated = dims.and_then(|dims| dims.first().copied()).unwrap_or(1);
+    let rows = stated.clamp(1, n_rows.max(1));
+    if rows > CHUNK_ROWS_MAX {
+        let expected = "storage chunks of at most 2097152 rows";
+        return Err(wrong_type(file, set_name, expected, format!("chunks of {rows} rows")));
+    }
+    Ok(rows as u64)
+}
+
+/// Numbers of any type as reals: exact but for integers from 2^53 on.
+pub(super) fn numbers(
+    set: &H5Dataset,
+    from: &[usize],
+    counts: &[usize],
+) -> Result<Vec<f64>, Hdf5Error> {
+    let read = || match set.datatype()? {
+        DatatypeMessage::FloatingPoint { size: 8, .. } => set.read_numeric_slice_as(from, counts),
+        DatatypeMessage::FloatingPoint { .. } => {
+            let values: Vec<f32> = set.read_numeric_slice_as(from, counts)?;
+            Ok(values.into_iter().map(f64::from).collect())
+        }
+        _ => {
+            let values: Vec<i64> = set.read_numeric_slice_as(from, counts)?;
+            Ok(values.into_iter().map(|value| value as f64).collect())
+        }
+    };
+    caught(read, Hdf5Error::InvalidState)
+}
+
+pub(super) fn wrong_type(
+    file: &str,
+    set: &str,
+    expected: &'static str,
+    found: String,
+) -> ImportError {
+    ImportError::Type { file: file.into(), column: set.into(), expected, found }
+}
+
+pub(super) fn damaged(file: &str, what: &str, error: &Hdf5Error) -> ImportError {
+    ImportError::Damaged { file: file.into(), what: what.into(), reason: error.to_string() }
+}
+
+/// Which rows are in memory and which are still to come.
+#[derive(Debug)]
+pub(super) struct Window {
+    chunk_rows: u64,
+    /// Rows to come.
+    rows: Range<u64>,
+    loaded: Range<u64>,
+}
+
+impl Window {
+    pub(super) fn new(chunk_rows: u64, n_rows: u64) -> Window {
+        Window { chunk_rows, rows: 0..n_rows, loaded: 0..0 }
+    }
+
+    /// Goes to the first of `rows` and stops after the last.
+    pub(super) fn seek(&mut self, rows: Range<u64>) {
+        self.rows = rows;
+        self.loaded = 0..0;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows to load now, if the next one is not in memory: from it to the end of a storage
+    /// chunk, as many whole ones as fit into a chunk of events, at least one.
+    pub(super) fn missing(&self) -> Option<Range<u64>> {
+        let start = self.rows.start;
+        if self.loaded.contains(&start) {
+            return None;
+        }
+        let aligned = start / self.chunk_rows * self.chunk_rows;
+        let n_chunks = (CHUNK_EVENTS as u64 / self.chunk_rows).max(1);
+        Some(start..(aligned + n_chunks * self.chunk_rows).min(self.rows.end))
+    }
+
+    pub(super) fn set_loaded(&mut self, rows: Range<u64>) {
+        self.loaded = rows;
+    }
+
+    /// Takes the next rows, at most `max`: the first of them, and their places in memory.
+    pub(super) fn take(&mut self, max: usize) -> (u64, Range<usize>) {
+        let first_row = self.rows.start;
+        let first = (first_row - self.loaded.start) as usize;
+        let end = (first + max).min((self.loaded.end - self.loaded.start) as usize);
+        self.rows.start += (end - first) as u64;
+        (first_row, first..end)
+    }
+}
