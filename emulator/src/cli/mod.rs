@@ -10,6 +10,7 @@ mod inspect;
 mod jitter;
 mod output;
 mod parse;
+mod rearrange;
 mod run;
 #[cfg(feature = "parquet")]
 mod score;
@@ -46,6 +47,10 @@ enum Command {
     Convert(convert::ConvertArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Cat(rearrange::CatArgs),
+    Slice(rearrange::SliceArgs),
+    Merge(rearrange::MergeArgs),
+    Shuffle(rearrange::ShuffleArgs),
     Jitter(jitter::JitterArgs),
     Study(study::StudyArgs),
     #[cfg(feature = "train")]
@@ -75,6 +80,10 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Cat(args) => rearrange::cat(&args),
+        Command::Slice(args) => rearrange::slice(&args),
+        Command::Merge(args) => rearrange::merge(&args),
+        Command::Shuffle(args) => rearrange::shuffle(&args),
         Command::Jitter(args) => jitter::run(&args),
         Command::Study(args) => study::run(args),
         #[cfg(feature = "train")]

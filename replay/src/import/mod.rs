@@ -16,7 +16,6 @@
 pub mod adc2021;
 mod error;
 mod files;
-mod gather;
 #[cfg(any(feature = "parquet", feature = "hdf5"))]
 mod guard;
 #[cfg(feature = "parquet")]

@@ -126,7 +126,10 @@ impl FileSource {
     }
 
     /// Goes to block `number` of the index, or to the end if there are not so many.
-    fn seek_block(&mut self, number: usize) -> Result<(), SourceError> {
+    ///
+    /// # Errors
+    /// The operating system's refusal.
+    pub fn seek_block(&mut self, number: usize) -> Result<(), SourceError> {
         let entry = self.info.index.as_ref().and_then(|index| index.blocks.get(number));
         self.ended = entry.is_none() && number > 0;
         let offset = entry.map_or(self.first_block_offset, |entry| entry.offset);

@@ -8,11 +8,11 @@
 
 use std::ops::Range;
 
-use crate::event::{Block, Collection, Column, Element, Entries};
+use super::{Block, Collection, Column, ColumnSet, Element, Entries};
 
 /// Events `first..end` of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pick {
+pub(crate) struct Pick {
     /// Index among the sources.
     pub source: usize,
     /// First event.
@@ -22,17 +22,26 @@ pub(super) struct Pick {
 }
 
 /// Adds one event to a list of picks.
-pub(super) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
+pub(crate) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
     match picks.last_mut() {
         Some(last) if last.source == source && last.end == index => last.end += 1,
         _ => picks.push(Pick { source, first: index, end: index + 1 }),
     }
 }
 
+/// The source of events that no source has: they are zero, and have no objects.
+pub(crate) const NOWHERE: usize = usize::MAX;
+
 /// Appends the picked events to `to`, in every column that it holds. Columns that a source lacks
 /// become zero. The sources' objects have to be indexed.
-pub(super) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
-    for column in to.columns().iter() {
+pub(crate) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
+    append_columns(to, to.columns(), from, picks);
+}
+
+/// As [`append`], for some columns only: the multiplicity and all columns of a kind of objects
+/// belong together.
+pub(crate) fn append_columns(to: &mut Block, columns: ColumnSet, from: &[&Block], picks: &[Pick]) {
+    for column in columns.iter() {
         match to.entries_mut(column) {
             Entries::U8(vec) => extend(vec, column, from, picks),
             Entries::I16(vec) => extend(vec, column, from, picks),
@@ -48,6 +57,12 @@ pub(super) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
 
 fn extend<T: Element>(to: &mut Vec<T>, column: Column, from: &[&Block], picks: &[Pick]) {
     for pick in picks {
+        if pick.source == NOWHERE {
+            if column.spec().collection == Collection::Crossing {
+                to.resize(to.len() + pick.end - pick.first, T::default());
+            }
+            continue;
+        }
         let source = from[pick.source];
         let range = entry_range(source, column.spec().collection, pick.first..pick.end);
         if source.columns().contains(column) {
@@ -71,7 +86,6 @@ fn entry_range(block: &Block, collection: Collection, events: Range<usize>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ColumnSet;
 
     fn block(columns: ColumnSet, jets: &[&[i16]]) -> Block {
         let mut block = Block::new(columns);
