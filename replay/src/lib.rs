@@ -7,6 +7,7 @@
 
 pub mod event;
 pub mod format;
+pub mod generate;
 pub mod import;
 pub mod inject;
 pub mod lhc;

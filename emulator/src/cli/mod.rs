@@ -4,6 +4,7 @@
 
 mod convert;
 mod engine;
+mod generate;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;
@@ -51,6 +52,7 @@ enum Command {
     Slice(rearrange::SliceArgs),
     Merge(rearrange::MergeArgs),
     Shuffle(rearrange::ShuffleArgs),
+    Generate(generate::GenerateArgs),
     Jitter(jitter::JitterArgs),
     Study(study::StudyArgs),
     #[cfg(feature = "train")]
@@ -84,6 +86,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Slice(args) => rearrange::slice(&args),
         Command::Merge(args) => rearrange::merge(&args),
         Command::Shuffle(args) => rearrange::shuffle(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Jitter(args) => jitter::run(&args),
         Command::Study(args) => study::run(args),
         #[cfg(feature = "train")]
