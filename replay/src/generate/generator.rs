@@ -299,7 +299,10 @@ impl Columns {
             self.counts[k].push(objects.n as u8);
             if let Some(columns) = &mut self.kinematics[k] {
                 for (column, codes) in columns.iter_mut().zip(&objects.codes) {
-                    column.extend_from_slice(&codes[..objects.n]);
+                    // All places, of which the last ones are taken back: copies of a fixed length.
+                    let end = column.len() + objects.n;
+                    column.extend_from_slice(codes);
+                    column.truncate(end);
                 }
             }
         }

@@ -8,7 +8,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::GenerateError;
 use super::histogram::Histogram;
-use super::spectrum::{CODES, Hazard};
+use super::spectrum::{CODES, Hazard, SEGMENTS};
 use crate::event::{Collection, Column, ColumnSet, Dtype};
 
 /// Most pile-up collisions of a crossing.
@@ -247,7 +247,7 @@ impl GeneratorModel {
 
     fn check_kind(&self, kind: &KindModel, collection: Collection) -> Result<(), GenerateError> {
         sound(kind.ranks.len() <= collection.capacity(), "number of ranks")?;
-        sound(are_edges(&kind.segments) && kind.segments.len() <= 8, "segments")?;
+        sound(are_edges(&kind.segments) && kind.segments.len() <= SEGMENTS, "segments")?;
         sound(are_edges(&kind.pt_bins), "bins of pT")?;
         for rank in &kind.ranks {
             let n = self.n_contexts(rank.context) * rank.previous_bins.len();

@@ -4,7 +4,7 @@ use super::angles::{Angles, TURN, Vector, wrapped};
 use super::histogram::Alias;
 use super::model::{Context, Directions, GeneratorModel, KindModel, RATIO_BINS, finer, phi_codes};
 use super::random::{Exponential, Random, ln, power};
-use super::spectrum::{CODES, HazardTable};
+use super::spectrum::{CODES, HazardTable, SEGMENTS};
 use crate::event::Collection;
 
 /// Most objects of a kind.
@@ -94,7 +94,7 @@ enum DirectionTable {
         eta: Vec<Alias>,
         phi: Alias,
         eta_range: [i32; 2],
-        /// 2^32 × chance.
+        /// 2^16 × chance.
         in_jet: Vec<u32>,
         eta_offset: Alias,
         phi_offset: Alias,
@@ -105,10 +105,10 @@ enum DirectionTable {
 pub(super) struct KindTable {
     pub(super) collection: Collection,
     max: u16,
-    segments: Vec<u16>,
+    segments: Bins,
     ranks: Vec<RankTable>,
     /// Factors of λ: for each pile-up that can be, for each rank, for each segment.
-    factors: Vec<f64>,
+    factors: Vec<[f64; SEGMENTS]>,
     pt_bins: Bins,
     directions: DirectionTable,
 }
@@ -121,18 +121,26 @@ impl KindTable {
         let rank = |rank: &super::model::RankModel| RankTable {
             context: rank.context,
             previous: Bins::new(&rank.previous_bins, CODES),
-            hazards: rank.hazards.iter().map(|h| HazardTable::new(h, usize::from(max))).collect(),
+            hazards: rank
+                .hazards
+                .iter()
+                .map(|h| HazardTable::new(h, max, &kind.segments))
+                .collect(),
         };
         let mut factors = Vec::new();
         for &relative in relative {
             for rank in &kind.ranks {
-                factors.extend(rank.exponents.iter().map(|&exponent| power(relative, exponent)));
+                let mut of_rank = [1.0; SEGMENTS];
+                for (factor, &exponent) in of_rank.iter_mut().zip(&rank.exponents) {
+                    *factor = power(relative, exponent);
+                }
+                factors.push(of_rank);
             }
         }
         KindTable {
             collection,
             max,
-            segments: kind.segments.clone(),
+            segments: Bins::new(&kind.segments, CODES),
             ranks: kind.ranks.iter().map(rank).collect(),
             factors,
             pt_bins: Bins::new(&kind.pt_bins, CODES),
@@ -149,12 +157,12 @@ impl KindTable {
         exponential: &Exponential,
         random: &mut Random,
     ) {
-        let n_segments = self.segments.len();
-        let mut factors = event.pile_up * self.ranks.len() * n_segments;
+        let n_ranks = self.ranks.len();
+        let factors = &self.factors[event.pile_up * n_ranks..(event.pile_up + 1) * n_ranks];
         let mut previous = self.max;
         let mut n = 0;
         let objects = &mut event.objects[self.collection as usize];
-        for rank in &self.ranks {
+        for (rank, factors) in self.ranks.iter().zip(factors) {
             let context = match rank.context {
                 Context::Nothing => 0,
                 Context::Lead => event.lead_bin,
@@ -163,15 +171,14 @@ impl KindTable {
             };
             let table = context * rank.previous.n + rank.previous.of(usize::from(previous));
             let deviate = exponential.of_word(random.word());
-            let of_rank = &self.factors[factors..factors + n_segments];
-            let code = rank.hazards[table].draw(previous, deviate, &self.segments, of_rank);
+            let segment = self.segments.of(usize::from(previous));
+            let code = rank.hazards[table].draw(previous, segment, deviate, factors);
             if code == 0 {
                 break;
             }
             objects.codes[0][n] = code as i16;
             n += 1;
             previous = code;
-            factors += n_segments;
         }
         objects.n = n;
     }
@@ -210,20 +217,26 @@ impl KindTable {
                 for i in 0..*n {
                     let bin = self.pt_bins.of(pts[i] as usize);
                     let of_bin = &in_jet[bin * RATIO_BINS..(bin + 1) * RATIO_BINS];
-                    let jet = (0..jets.n).find(|&j| {
+                    // All jets are tried, without a branch; the first that is hit counts.
+                    let mut hits = 0_u32;
+                    let mut word = 0;
+                    for j in 0..jets.n {
+                        word = if j % 4 == 0 { random.word() } else { word >> 16 };
                         let eta = i32::from(jets.codes[1][j]) * finer;
-                        let can_be =
-                            eta >= eta_range[0] && eta <= eta_range[1] && is_taken >> j & 1 == 0;
-                        can_be && random.bits() < of_bin[ratios.bin(jets.codes[0][j], pts[i])]
-                    });
-                    let (eta, phi) = match jet {
-                        Some(j) => {
+                        let can_be = eta >= eta_range[0] && eta <= eta_range[1];
+                        let chance = of_bin[ratios.bin(jets.codes[0][j], pts[i])];
+                        hits |= u32::from(can_be & (((word & 0xffff) as u32) < chance)) << j;
+                    }
+                    hits &= !is_taken;
+                    let (eta, phi) = match hits {
+                        1.. => {
+                            let j = hits.trailing_zeros() as usize;
                             is_taken |= 1 << j;
                             let eta = i32::from(jets.codes[1][j]) * finer + eta_offset.draw(random);
                             let phi = i32::from(jets.codes[2][j]) * finer + phi_offset.draw(random);
                             (eta.clamp(eta_range[0], eta_range[1]), wrapped(phi, turn))
                         }
-                        None => (eta[bin].draw(random), wrapped(phi.draw(random), turn)),
+                        0 => (eta[bin].draw(random), wrapped(phi.draw(random), turn)),
                     };
                     etas[i] = eta as i16;
                     phis[i] = phi as i16;
@@ -248,7 +261,7 @@ impl DirectionTable {
                 }
             }
             Directions::Loose { eta, phi, eta_range, in_jet, eta_offset, phi_offset } => {
-                let threshold = |&chance: &f32| (f64::from(chance) * f64::from(u32::MAX)) as u32;
+                let threshold = |&chance: &f32| (chance * 65_536.0).round() as u32;
                 DirectionTable::Loose {
                     eta: all(eta),
                     phi: Alias::new(phi),

@@ -27,11 +27,7 @@ impl Seed {
 
     /// The sequence of crossing `number`.
     pub(super) fn crossing(self, number: u64) -> Random {
-        Random {
-            state: mix(self.0.wrapping_add(number.wrapping_mul(STEP))),
-            half: 0,
-            has_half: false,
-        }
+        Random { state: mix(self.0.wrapping_add(number.wrapping_mul(STEP))) }
     }
 }
 
@@ -39,9 +35,6 @@ impl Seed {
 #[derive(Clone, Debug)]
 pub(super) struct Random {
     state: u64,
-    /// The half of the last word that has not been used.
-    half: u32,
-    has_half: bool,
 }
 
 impl Random {
@@ -54,14 +47,7 @@ impl Random {
     /// Uniform in 0..2^32.
     #[inline]
     pub(super) fn bits(&mut self) -> u32 {
-        self.has_half = !self.has_half;
-        if self.has_half {
-            let word = self.word();
-            self.half = word as u32;
-            (word >> 32) as u32
-        } else {
-            self.half
-        }
+        (self.word() >> 32) as u32
     }
 
     /// Uniform in [0, 1), 53 bits.

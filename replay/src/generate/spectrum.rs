@@ -50,15 +50,20 @@ impl Hazard {
     }
 }
 
-/// A guide to the sums has 16 places for each power of two, from this one up.
-const GUIDE_FROM: u64 = (1023 - 36) << 4;
-/// Places of a guide: sums up to 2^8 have their own.
-const GUIDE: usize = (36 + 8) << 4;
+/// Most ranges of codes with an exponent of pile-up each.
+pub(super) const SEGMENTS: usize = 4;
+
+/// A guide to the sums has 32 places for each power of two, from this one up.
+const GUIDE_FROM: u64 = (1023 - 36) << 5;
+/// Places of a guide: sums up to 2^6 have their own.
+const GUIDE: usize = (36 + 6) << 5;
+/// Codes that a guide is looked at again without a branch.
+const STEPS: usize = 3;
 
 /// Place of a positive sum: its exponent and the first bits of its mantissa.
 #[inline]
 fn guide_place(sum: f64) -> usize {
-    ((sum.to_bits() >> 48).saturating_sub(GUIDE_FROM) as usize).min(GUIDE - 1)
+    ((sum.to_bits() >> 47).saturating_sub(GUIDE_FROM) as usize).min(GUIDE - 1)
 }
 
 /// A hazard, ready to draw from.
@@ -66,55 +71,73 @@ fn guide_place(sum: f64) -> usize {
 pub(super) struct HazardTable {
     /// Sum of λ over all codes from this one on; the entry after the highest code is 0.
     sums: Vec<f64>,
+    /// The same from the edges of segments on, and 0 after the last.
+    at_edges: [f64; SEGMENTS + 1],
+    edges: [u16; SEGMENTS],
     /// The highest code whose sum is at least the smallest of a place.
     guide: Vec<u16>,
 }
 
 impl HazardTable {
-    pub(super) fn new(hazard: &Hazard, max: usize) -> HazardTable {
-        let lambdas = hazard.expanded(max);
-        let mut sums = vec![0.0; max + 2];
-        for code in (0..=max).rev() {
+    pub(super) fn new(hazard: &Hazard, max: u16, segments: &[u16]) -> HazardTable {
+        let lambdas = hazard.expanded(usize::from(max));
+        let mut sums = vec![0.0; usize::from(max) + 2];
+        for code in (0..=usize::from(max)).rev() {
             sums[code] = sums[code + 1] + lambdas[code];
         }
-        let mut code = max;
+        let mut code = usize::from(max);
         let highest = |place: usize| {
             let least =
-                if place == 0 { 0.0 } else { f64::from_bits((GUIDE_FROM + place as u64) << 48) };
+                if place == 0 { 0.0 } else { f64::from_bits((GUIDE_FROM + place as u64) << 47) };
             while code > 0 && sums[code] < least {
                 code -= 1;
             }
             code as u16
         };
         let guide = (0..GUIDE).map(highest).collect();
-        HazardTable { sums, guide }
+        let mut table =
+            HazardTable { at_edges: [0.0; SEGMENTS + 1], edges: [max; SEGMENTS], guide, sums };
+        for (k, &edge) in segments.iter().take(SEGMENTS).enumerate() {
+            table.edges[k] = edge.min(max);
+            table.at_edges[k] = table.sums[usize::from(edge.min(max + 1))];
+        }
+        table
     }
 
-    /// The code of the next object at or below `start`, 0 if there is none: where the sum of λ from
-    /// `start` down reaches `deviate`. λ counts `factors[s]` times for codes from `edges[s]` on, up to
-    /// `edges[s + 1]`.
+    /// The code of the next object at or below `start`, which is in segment `segment`; 0 if there is
+    /// none: where the sum of λ from `start` down, each times the factor of its segment, reaches
+    /// `deviate`.
     #[inline]
-    pub(super) fn draw(&self, start: u16, deviate: f64, edges: &[u16], factors: &[f64]) -> u16 {
-        let mut from = self.sums[usize::from(start) + 1];
-        let mut left = deviate;
-        for (&edge, &factor) in edges.iter().zip(factors).rev() {
-            let to = self.sums[usize::from(edge)];
-            let within = (to - from) * factor;
-            if within >= left && within > 0.0 {
-                return self.code_at(from + left / factor).max(edge).min(start);
-            }
-            if to > from {
-                left -= within;
-                from = to;
-            }
+    pub(super) fn draw(
+        &self,
+        start: u16,
+        segment: usize,
+        deviate: f64,
+        factors: &[f64; SEGMENTS],
+    ) -> u16 {
+        // Sums with their factors, from the edges on.
+        let mut scaled = [0.0; SEGMENTS + 1];
+        for k in (0..SEGMENTS).rev() {
+            scaled[k] = scaled[k + 1] + (self.at_edges[k] - self.at_edges[k + 1]) * factors[k];
         }
-        0
+        let above_start = self.sums[usize::from(start) + 1] - self.at_edges[segment + 1];
+        let target = deviate + scaled[segment + 1] + above_start * factors[segment];
+        let segments_reached = scaled[..SEGMENTS].iter().filter(|&&sum| sum >= target).count();
+        if segments_reached == 0 {
+            return 0;
+        }
+        let k = segments_reached - 1;
+        let sum = self.at_edges[k + 1] + (target - scaled[k + 1]) / factors[k];
+        self.code_at(sum).max(self.edges[k]).min(start)
     }
 
     /// The highest code whose sum is at least `sum`.
     #[inline]
     fn code_at(&self, sum: f64) -> u16 {
         let mut code = usize::from(self.guide[guide_place(sum)]);
+        for _ in 0..STEPS {
+            code -= usize::from(self.sums[code] < sum && code > 0);
+        }
         while code > 0 && self.sums[code] < sum {
             code -= 1;
         }
@@ -133,10 +156,10 @@ mod tests {
 
     #[test]
     fn a_draw_is_where_a_walk_down_the_codes_arrives() {
-        let table = HazardTable::new(&hazard(), 511);
-        let lambdas = hazard().expanded(511);
         let edges = [0, 22, 30];
-        let factors = [1.5, 0.7, 2.0];
+        let table = HazardTable::new(&hazard(), 511, &edges);
+        let lambdas = hazard().expanded(511);
+        let factors = [1.5, 0.7, 2.0, 1.0];
         let mut random = Seed::new(1).crossing(0);
         let exponential = Exponential::new();
         for _ in 0..200_000 {
@@ -152,7 +175,8 @@ mod tests {
                     break;
                 }
             }
-            let found = table.draw(start, deviate, &edges, &factors);
+            let segment = edges.iter().rposition(|&edge| edge <= start).unwrap();
+            let found = table.draw(start, segment, deviate, &factors);
             // Sums are added up in another order: a deviate on a boundary may go either way.
             assert!(
                 found == expected || left.abs() < 1e-12,
@@ -163,7 +187,7 @@ mod tests {
 
     #[test]
     fn codes_are_drawn_as_often_as_their_hazards_say() {
-        let table = HazardTable::new(&hazard(), 511);
+        let table = HazardTable::new(&hazard(), 511, &[0]);
         let lambdas = hazard().expanded(511);
         let mut random = Seed::new(2).crossing(0);
         let exponential = Exponential::new();
@@ -171,7 +195,7 @@ mod tests {
         let mut counts = vec![0_u32; 512];
         for _ in 0..n {
             let deviate = exponential.of_word(random.word());
-            counts[usize::from(table.draw(511, deviate, &[0], &[1.0]))] += 1;
+            counts[usize::from(table.draw(511, 0, deviate, &[1.0; SEGMENTS]))] += 1;
         }
         let mut reaches = 1.0;
         for code in (0..512).rev() {

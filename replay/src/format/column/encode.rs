@@ -11,6 +11,8 @@ use crate::event::{Column, Dtype, Entries};
 use crate::format::block::Compression;
 use crate::format::pack::Packing;
 
+/// Bytes of a column of runs before them.
+const RUNS_HEAD_BYTES: usize = 7;
 /// Average length of runs from which on a column is made of runs whatever else would be smaller.
 const RUN_SHORTEST: usize = 16;
 
@@ -105,8 +107,7 @@ impl ColumnEncoder {
         let width = Width { bytes: dtype.size() };
         self.values.clear();
         self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
-        let begin = to.len();
-        let n_runs = append_runs(&self.values, width, to);
+        let (n_runs, step) = fewest_runs(&self.values, width);
         let is_rising = is_rising(column);
         if is_rising {
             subtract_previous(&mut self.values, width);
@@ -117,8 +118,11 @@ impl ColumnEncoder {
         let form = self.smallest_form(width)?;
         // Long runs are faster than anything else but a column that needs no codes at all.
         let are_long = n_runs * RUN_SHORTEST <= entries.len() && form.bytes > 0;
-        if !are_long && to.len() - begin > form.bytes {
-            to.truncate(begin);
+        if are_long || RUNS_HEAD_BYTES + n_runs * (2 + width.bytes) <= form.bytes {
+            self.values.clear();
+            self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
+            append_runs(&self.values, n_runs, step, width, to);
+        } else {
             self.append_codes(&form, &scale, if is_rising { DIFFERENCES } else { 0 }, width, to);
         }
         Ok(())
@@ -137,7 +141,9 @@ impl ColumnEncoder {
             }
         }
         let stride = stride.max(1);
-        self.codes.iter_mut().for_each(|code| *code /= stride);
+        if stride > 1 {
+            self.codes.iter_mut().for_each(|code| *code /= stride);
+        }
         Scale { base, stride }
     }
 
@@ -368,18 +374,29 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Appends entries as runs, of equal or of consecutive ones, whichever are fewer: so many.
-fn append_runs(entries: &[u64], width: Width, to: &mut Vec<u8>) -> usize {
-    let n_runs = [0, 1].map(|step| runs(entries, step, width).count());
+/// How many runs there are, of equal entries or of consecutive ones, whichever are fewer; and by how
+/// much entries of a run rise.
+fn fewest_runs(entries: &[u64], width: Width) -> (usize, u64) {
+    let n_runs = [0, 1].map(|step| {
+        if entries.len() > RUN_MAX {
+            return runs(entries, step, width).count();
+        }
+        // No run is too long: they end where entries do not go on.
+        let ends = |pair: &[u64]| usize::from(width.wrap(pair[1].wrapping_sub(pair[0])) != step);
+        entries.windows(2).map(ends).sum::<usize>() + usize::from(!entries.is_empty())
+    });
     let step = u64::from(n_runs[1] < n_runs[0]);
-    let n_runs = n_runs[step as usize];
+    (n_runs[step as usize], step)
+}
+
+/// Appends entries as so many runs.
+fn append_runs(entries: &[u64], n_runs: usize, step: u64, width: Width, to: &mut Vec<u8>) {
     to.extend([RUNS, step as u8, 0]);
     to.extend(((n_runs * (2 + width.bytes)) as u32).to_le_bytes());
     for (begin, len) in runs(entries, step, width) {
         to.extend(((len - 1) as u16).to_le_bytes());
         to.extend(&entries[begin].to_le_bytes()[..width.bytes]);
     }
-    n_runs
 }
 
 /// Where runs begin and how long they are.
