@@ -32,13 +32,16 @@ Examples:
       --target-rate 1kHz --calibrate other-zb.s40 --repeat --duration 10s
   # 40 MHz in every slot
   scout40 run zb.s40 --model forest.model --threshold 0.55 --filling-scheme all --repeat --duration 1min
+  # for hours, without a file: a million generated events again and again, in ever new crossings
+  scout40 run --source generator:pile-up=60,seed=1 --model forest.model --threshold 0.55 --duration 2h
   # lossless and repeatable: the same accepted.s40 on every machine
   scout40 run zb.s40 --model forest.model --menu menu.toml --rate max")]
 pub struct RunArgs {
     /// The stream to replay
     #[arg(required_unless_present = "source", conflicts_with = "source")]
     stream: Option<PathBuf>,
-    /// Where events come from instead
+    /// Where events come from instead: a file, or `generator`, which makes zero-bias-like events for as
+    /// long as the run lasts: `generator:pile-up=60,seed=1,pool=1000000`
     #[arg(long, value_name = "SOURCE")]
     source: Option<SourceSpec>,
     /// The model that scores

@@ -68,7 +68,7 @@ impl GeneratorModel {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(0_u32.to_le_bytes());
         bytes.extend((payload.len() as u64).to_le_bytes());
-        bytes.extend(xxh3_64(&payload).to_le_bytes());
+        bytes.extend(xxh3_64(&packed).to_le_bytes());
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
         bytes.extend(packed);
         Ok(bytes)
@@ -100,11 +100,16 @@ impl GeneratorModel {
             let problem = format!("expected at most {PAYLOAD_BYTES_MAX} bytes, found {length}");
             return Err(corrupt(problem));
         }
+        let found = xxh3_64(&bytes[HEAD_BYTES..]);
+        if found != checksum {
+            return Err(corrupt(format!(
+                "bytes from {HEAD_BYTES} on: expected xxh3 {checksum:016x}, found {found:016x}"
+            )));
+        }
         let payload = zstd::bulk::decompress(&bytes[HEAD_BYTES..], length as usize)
             .map_err(|error| corrupt(format!("bytes from {HEAD_BYTES} on: {error}")))?;
-        if payload.len() as u64 != length || xxh3_64(&payload) != checksum {
-            let found = xxh3_64(&payload);
-            let problem = format!("payload: expected xxh3 {checksum:016x}, found {found:016x}");
+        if payload.len() as u64 != length {
+            let problem = format!("payload: expected {length} bytes, found {}", payload.len());
             return Err(corrupt(problem));
         }
         let mut aligned = AlignedVec::<16>::with_capacity(payload.len());

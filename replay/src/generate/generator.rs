@@ -6,7 +6,7 @@ use super::GenerateError;
 use super::angles::Angles;
 use super::histogram::{Alias, Histogram};
 use super::model::{ExtraModel, GeneratorModel, PILE_UP_MAX, column_of};
-use super::objects::{Event, JetBins, KindTable, Objects, Ratios, bin_jets, sum_jets};
+use super::objects::{BATCH, Event, JetBins, KindTable, Objects, Ratios, bin_jets, sum_jets};
 use super::random::{Exponential, Random, Seed, exp, ln};
 use super::sums::ScalarTable;
 use crate::event::{Block, Collection, Column, ColumnSet};
@@ -196,31 +196,43 @@ impl Generator {
     pub fn fill(&self, first: u64, n: usize, block: &mut Block) {
         debug_assert!(block.is_empty() && block.columns().contains_all(self.columns));
         let mut out = Columns::taken_from(block, self);
-        let mut event = Event::default();
-        for number in first..first + n as u64 {
-            let mut random = self.seed.crossing(number);
-            self.draw_objects(&mut event, &mut random);
-            out.push_objects(&event);
-            self.draw_rest(&event, &mut out, &mut random);
-            out.events.push(number);
+        let mut events: [Event; BATCH] = std::array::from_fn(|_| Event::default());
+        let end = first + n as u64;
+        for begin in (first..end).step_by(BATCH) {
+            let mut randoms: [Random; BATCH] =
+                std::array::from_fn(|lane| self.seed.crossing(begin + lane as u64));
+            let n = (end - begin).min(BATCH as u64) as usize;
+            self.draw_objects(&mut events[..n], &mut randoms[..n]);
+            for (lane, (event, random)) in events[..n].iter().zip(&mut randoms).enumerate() {
+                out.push_objects(event);
+                self.draw_rest(event, &mut out, random);
+                out.events.push(begin + lane as u64);
+            }
         }
         out.label_events(self.label, self.columns);
         out.return_to(block, self);
         block.index_objects().expect("multiplicities are within capacities");
     }
 
-    /// Draws pile-up and objects.
+    /// Draws pile-up and objects of several events.
     #[inline]
-    fn draw_objects(&self, event: &mut Event, random: &mut Random) {
-        event.pile_up = self.pile_up.as_ref().map_or(0, |(_, alias)| alias.draw(random) as usize);
+    fn draw_objects(&self, events: &mut [Event], randoms: &mut [Random]) {
+        if let Some((_, alias)) = &self.pile_up {
+            for (event, random) in events.iter_mut().zip(randoms.iter_mut()) {
+                event.pile_up = alias.draw(random) as usize;
+            }
+        }
         for kind in &self.kinds {
-            kind.draw_pts(event, self.bins.leads.n, &self.exponential, random);
-            if kind.collection == Collection::Jet {
-                bin_jets(event, &self.bins);
+            kind.draw_pts(events, randoms, self.bins.leads.n, &self.exponential);
+            for (event, random) in events.iter_mut().zip(randoms.iter_mut()) {
+                let is_jet = kind.collection == Collection::Jet;
+                if is_jet {
+                    bin_jets(event, &self.bins);
+                }
                 kind.draw_directions(event, &self.ratios, random);
-                sum_jets(event, &self.angles);
-            } else {
-                kind.draw_directions(event, &self.ratios, random);
+                if is_jet {
+                    sum_jets(event, &self.angles);
+                }
             }
         }
     }
@@ -251,7 +263,8 @@ impl Generator {
     /// One event, for those who fit what comes after its objects.
     pub(super) fn objects_of(&self, number: u64) -> Event {
         let mut event = Event::default();
-        self.draw_objects(&mut event, &mut self.seed.crossing(number));
+        let random = self.seed.crossing(number);
+        self.draw_objects(std::slice::from_mut(&mut event), &mut [random]);
         event
     }
 }

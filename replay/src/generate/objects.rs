@@ -7,6 +7,8 @@ use super::random::{Exponential, Random, ln, power};
 use super::spectrum::{CODES, HazardTable, SEGMENTS};
 use crate::event::Collection;
 
+/// Most events that take turns.
+pub(super) const BATCH: usize = 16;
 /// Most objects of a kind.
 pub(super) const OBJECTS_MAX: usize = 16;
 const _: () = assert!(Collection::Muon.capacity() == OBJECTS_MAX);
@@ -148,39 +150,40 @@ impl KindTable {
         }
     }
 
-    /// Draws pT codes, hardest first.
+    /// Draws pT codes of several events, hardest first. What one draw waits for (tables, logarithms) keeps
+    /// no other event waiting: so events take turns within each rank.
     #[inline]
     pub(super) fn draw_pts(
         &self,
-        event: &mut Event,
+        events: &mut [Event],
+        randoms: &mut [Random],
         n_leads: usize,
         exponential: &Exponential,
-        random: &mut Random,
     ) {
-        let n_ranks = self.ranks.len();
-        let factors = &self.factors[event.pile_up * n_ranks..(event.pile_up + 1) * n_ranks];
-        let mut previous = self.max;
-        let mut n = 0;
-        let objects = &mut event.objects[self.collection as usize];
-        for (rank, factors) in self.ranks.iter().zip(factors) {
-            let context = match rank.context {
-                Context::Nothing => 0,
-                Context::Lead => event.lead_bin,
-                Context::Jets => event.jet_bin,
-                Context::JetsAndLead => event.jet_bin * n_leads + event.lead_bin,
-            };
-            let table = context * rank.previous.n + rank.previous.of(usize::from(previous));
-            let deviate = exponential.of_word(random.word());
-            let segment = self.segments.of(usize::from(previous));
-            let code = rank.hazards[table].draw(previous, segment, deviate, factors);
-            if code == 0 {
-                break;
+        let (kind, n_ranks) = (self.collection as usize, self.ranks.len());
+        let mut previous = [self.max; BATCH];
+        events.iter_mut().for_each(|event| event.objects[kind].n = 0);
+        for (r, rank) in self.ranks.iter().enumerate() {
+            let lanes = events.iter_mut().zip(randoms.iter_mut()).zip(&mut previous);
+            for ((event, random), previous) in lanes.filter(|(_, previous)| **previous > 0) {
+                let context = match rank.context {
+                    Context::Nothing => 0,
+                    Context::Lead => event.lead_bin,
+                    Context::Jets => event.jet_bin,
+                    Context::JetsAndLead => event.jet_bin * n_leads + event.lead_bin,
+                };
+                let start = *previous;
+                let table = context * rank.previous.n + rank.previous.of(usize::from(start));
+                let deviate = exponential.of_word(random.word());
+                let segment = self.segments.of(usize::from(start));
+                let factors = &self.factors[event.pile_up * n_ranks + r];
+                let code = rank.hazards[table].draw(start, segment, deviate, factors);
+                let objects = &mut event.objects[kind];
+                objects.codes[0][r] = code as i16;
+                objects.n += usize::from(code > 0);
+                *previous = code;
             }
-            objects.codes[0][n] = code as i16;
-            n += 1;
-            previous = code;
         }
-        objects.n = n;
     }
 
     /// Draws where they are; jets have been placed, if these are others.

@@ -8,7 +8,7 @@
 use super::GeneratedStream;
 use crate::event::gather::{self, Pick};
 use crate::event::{Block, Column, ColumnSet};
-use crate::format::StreamHeader;
+use crate::format::{BlockMeta, StreamHeader};
 use crate::lhc::lumi_section_of_orbit;
 use crate::source::{Delivery, Source, SourceError, SourceFacts};
 
@@ -94,6 +94,16 @@ impl Source for GeneratorSource {
         block.index_objects().expect("multiplicities are within capacities");
         self.next += 1;
         Ok(Delivery::Block)
+    }
+
+    /// What is passed over is not made, or not copied.
+    fn skip_block(&mut self) -> Result<Option<BlockMeta>, SourceError> {
+        if self.next >= self.stream.n_blocks() {
+            return Ok(None);
+        }
+        let meta = self.stream.meta(self.next);
+        self.next += 1;
+        Ok(Some(meta))
     }
 
     fn rewind(&mut self) -> Result<(), SourceError> {

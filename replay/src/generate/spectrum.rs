@@ -58,7 +58,7 @@ const GUIDE_FROM: u64 = (1023 - 36) << 5;
 /// Places of a guide: sums up to 2^6 have their own.
 const GUIDE: usize = (36 + 6) << 5;
 /// Codes that a guide is looked at again without a branch.
-const STEPS: usize = 3;
+const STEPS: usize = 2;
 
 /// Place of a positive sum: its exponent and the first bits of its mantissa.
 #[inline]

@@ -2,7 +2,9 @@
 
 use super::{GenerateError, Generator, GeneratorModel, PileUp};
 use crate::event::{Block, Column, ColumnSet};
-use crate::format::{BLOCK_CROSSINGS_MAX, Provenance, SampleKind, SchemeRecord, StreamHeader};
+use crate::format::{
+    BLOCK_CROSSINGS_MAX, BlockMeta, Provenance, SampleKind, SchemeRecord, StreamHeader,
+};
 use crate::lhc::{FillingScheme, lumi_section_of_orbit};
 
 /// Where generated events go: the n-th onto the n-th colliding slot.
@@ -113,6 +115,23 @@ impl GeneratedStream {
             let end = n.min(done + slots.len());
             block.get_mut::<u32>(Column::Orbit).resize(end, orbit);
             block.get_mut::<u32>(Column::Lumi).resize(end, lumi_section_of_orbit(orbit));
+        }
+    }
+
+    /// What is known of block `number`, which there is, before it is made; not how many objects it has.
+    pub(super) fn meta(&self, number: u64) -> BlockMeta {
+        let per_block = self.events_per_block();
+        let n = per_block.min(self.n_events - number * per_block);
+        let first_orbit = self.orbit_of(number);
+        let per_orbit = u64::from(self.placement.scheme.n_colliding());
+        BlockMeta {
+            run: self.placement.run,
+            n_crossings: n as u32,
+            first_orbit,
+            last_orbit: first_orbit + (n.saturating_sub(1) / per_orbit) as u32,
+            n_objects: Default::default(),
+            n_groups: 0,
+            reserved: 0,
         }
     }
 

@@ -126,7 +126,7 @@ fn bytes_of(inputs: &[Input], columns: ColumnSet) -> u64 {
     let of_input = |input: &Input| -> u64 {
         let entries = |column: Column| match column.spec().collection {
             Collection::Crossing => input.index().n_crossings,
-            objects => input.index().n_objects[objects as usize],
+            objects => input.index().n_objects.get(objects as usize).copied().unwrap_or(0),
         };
         columns.iter().map(|column| entries(column) * column.spec().dtype.size() as u64).sum()
     };

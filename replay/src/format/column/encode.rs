@@ -107,9 +107,15 @@ impl ColumnEncoder {
         let width = Width { bytes: dtype.size() };
         self.values.clear();
         self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
-        let (n_runs, step) = fewest_runs(&self.values, width);
         let is_rising = is_rising(column);
+        // Few runs, or fewer bytes than anything else takes: else it does not matter how many.
+        let n_runs_max = |bytes: usize| {
+            let smaller = bytes.saturating_sub(RUNS_HEAD_BYTES) / (2 + width.bytes);
+            smaller.max(entries.len() / RUN_SHORTEST)
+        };
+        let mut runs = None;
         if is_rising {
+            runs = fewest_runs(&self.values, width, usize::MAX);
             subtract_previous(&mut self.values, width);
         }
         // Differences that fall are rare: exceptions, if they count as huge.
@@ -117,13 +123,23 @@ impl ColumnEncoder {
         let scale = self.make_codes(width, is_signed);
         let form = self.smallest_form(width)?;
         // Long runs are faster than anything else but a column that needs no codes at all.
-        let are_long = n_runs * RUN_SHORTEST <= entries.len() && form.bytes > 0;
-        if are_long || RUNS_HEAD_BYTES + n_runs * (2 + width.bytes) <= form.bytes {
-            self.values.clear();
-            self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
-            append_runs(&self.values, n_runs, step, width, to);
-        } else {
-            self.append_codes(&form, &scale, if is_rising { DIFFERENCES } else { 0 }, width, to);
+        if !is_rising {
+            runs = fewest_runs(&self.values, width, n_runs_max(form.bytes));
+        }
+        let are_better = |n_runs: usize| {
+            let are_long = n_runs * RUN_SHORTEST <= entries.len() && form.bytes > 0;
+            are_long || RUNS_HEAD_BYTES + n_runs * (2 + width.bytes) <= form.bytes
+        };
+        match runs.filter(|&(n_runs, _)| are_better(n_runs)) {
+            Some((n_runs, step)) => {
+                self.values.clear();
+                self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
+                append_runs(&self.values, n_runs, step, width, to);
+            }
+            None => {
+                let flags = if is_rising { DIFFERENCES } else { 0 };
+                self.append_codes(&form, &scale, flags, width, to);
+            }
         }
         Ok(())
     }
@@ -374,19 +390,29 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// How many runs there are, of equal entries or of consecutive ones, whichever are fewer; and by how
-/// much entries of a run rise.
-fn fewest_runs(entries: &[u64], width: Width) -> (usize, u64) {
+/// How many runs there are, of equal entries or of consecutive ones, whichever are fewer, and by how much
+/// entries of a run rise; `None` if both are more than `most`.
+fn fewest_runs(entries: &[u64], width: Width, most: usize) -> Option<(usize, u64)> {
     let n_runs = [0, 1].map(|step| {
         if entries.len() > RUN_MAX {
             return runs(entries, step, width).count();
         }
-        // No run is too long: they end where entries do not go on.
-        let ends = |pair: &[u64]| usize::from(width.wrap(pair[1].wrapping_sub(pair[0])) != step);
-        entries.windows(2).map(ends).sum::<usize>() + usize::from(!entries.is_empty())
+        // No run is too long: they end where entries do not go on. Counted until they are too many.
+        let mut n_runs = usize::from(!entries.is_empty());
+        for begin in (0..entries.len()).step_by(256) {
+            let part = &entries[begin..entries.len().min(begin + 257)];
+            let ends =
+                |pair: &[u64]| usize::from(width.wrap(pair[1].wrapping_sub(pair[0])) != step);
+            n_runs += part.windows(2).map(ends).sum::<usize>();
+            if n_runs > most {
+                return usize::MAX;
+            }
+        }
+        n_runs
     });
     let step = u64::from(n_runs[1] < n_runs[0]);
-    (n_runs[step as usize], step)
+    let fewest = n_runs[step as usize];
+    (fewest <= most).then_some((fewest, step))
 }
 
 /// Appends entries as so many runs.

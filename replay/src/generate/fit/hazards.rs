@@ -5,6 +5,8 @@
 //! segment, all contexts together; above the code that few objects reach, λ falls as a power of the
 //! code, fitted to those.
 
+use std::ops::Range;
+
 use super::super::model::{Context, GeneratorModel};
 use super::super::objects::Bins;
 use super::super::random::{exp, ln, power};
@@ -14,6 +16,8 @@ use crate::event::Collection;
 
 /// Groups of events of similar pile-up.
 const GROUPS: usize = 12;
+/// Largest λ: an object for certain.
+const LAMBDA_MAX: f64 = 20.0;
 /// Least objects of a code that stands alone, or of codes that are joined.
 const OBJECTS_MIN: f64 = 30.0;
 /// Least objects that tell an exponent.
@@ -54,37 +58,47 @@ impl Counts {
         (0..GROUPS).map(|group| self.objects[Counts::at(context, group, code)]).sum()
     }
 
+    /// What λ is multiplied with in each group.
+    fn factors(&self, exponent: f64) -> [f64; GROUPS] {
+        std::array::from_fn(|group| exp(exponent * self.logs[group]))
+    }
+
     /// Events at risk, each as often as its pile-up makes it.
-    fn at_risk(&self, context: usize, code: usize, exponent: f64) -> f64 {
-        let of_group = |group: usize| {
-            self.at_risk[Counts::at(context, group, code)] * exp(exponent * self.logs[group])
-        };
+    fn at_risk(&self, context: usize, code: usize, factors: &[f64; GROUPS]) -> f64 {
+        let of_group =
+            |group: usize| self.at_risk[Counts::at(context, group, code)] * factors[group];
         (0..GROUPS).map(of_group).sum()
     }
 
     /// λ with which the expected objects of these codes are those that were seen.
-    fn lambda(&self, context: usize, codes: std::ops::Range<usize>, exponent: f64) -> f64 {
+    fn lambda(&self, context: usize, codes: Range<usize>, factors: &[f64; GROUPS]) -> f64 {
         let seen: f64 = codes.clone().map(|code| self.objects(context, code)).sum();
+        let at_risk: [f64; GROUPS] = std::array::from_fn(|group| {
+            codes.clone().map(|code| self.at_risk[Counts::at(context, group, code)]).sum()
+        });
         if seen <= 0.0 {
             return 0.0;
         }
-        let factors: Vec<f64> = self.logs.iter().map(|&log| exp(exponent * log)).collect();
-        let at_risk = |group: usize| -> f64 {
-            codes.clone().map(|code| self.at_risk[Counts::at(context, group, code)]).sum()
-        };
-        let at_risk: Vec<f64> = (0..GROUPS).map(at_risk).collect();
-        let expected = |lambda: f64| -> f64 {
-            let of_group =
-                |(n, factor): (&f64, &f64)| n * (1.0 - exp((-lambda * factor).max(-600.0)));
-            at_risk.iter().zip(&factors).map(of_group).sum()
-        };
-        // Every event at risk had an object: λ is as large as can be told.
-        let (mut low, mut high) = (0.0, 20.0);
-        for _ in 0..50 {
-            let middle = 0.5 * (low + high);
-            if expected(middle) < seen { low = middle } else { high = middle }
+        if seen >= at_risk.iter().sum() {
+            // Every event at risk had an object: λ is as large as can be told.
+            return LAMBDA_MAX;
         }
-        0.5 * (low + high)
+        // Newton's method from below: the expected number is concave, so that it never overshoots.
+        let mut lambda = 0.0_f64;
+        for _ in 0..40 {
+            let (mut expected, mut slope) = (0.0, 0.0);
+            for (n, factor) in at_risk.iter().zip(factors) {
+                let survive = exp((-lambda * factor).max(-600.0));
+                expected += n * (1.0 - survive);
+                slope += n * factor * survive;
+            }
+            let step = (seen - expected) / slope.max(1e-300);
+            lambda = (lambda + step).clamp(0.0, LAMBDA_MAX);
+            if step.abs() <= 1e-12 * lambda {
+                break;
+            }
+        }
+        lambda
     }
 }
 
@@ -177,7 +191,7 @@ fn groups(sample: &Sample) -> (Vec<usize>, Vec<f64>) {
 }
 
 /// The exponent at which the score of the likelihood is zero; `None` if too few objects tell.
-fn exponent(counts: &Counts, codes: std::ops::Range<usize>) -> Option<f64> {
+fn exponent(counts: &Counts, codes: Range<usize>) -> Option<f64> {
     let cells: Vec<(usize, usize)> = (0..counts.n_contexts)
         .flat_map(|context| codes.clone().map(move |code| (context, code)))
         .filter(|&(context, code)| counts.objects(context, code) > 0.0)
@@ -187,13 +201,14 @@ fn exponent(counts: &Counts, codes: std::ops::Range<usize>) -> Option<f64> {
         return None;
     }
     let score = |exponent: f64| -> f64 {
+        let factors = counts.factors(exponent);
         let of_cell = |&(context, code): &(usize, usize)| -> f64 {
-            let lambda = counts.lambda(context, code..code + 1, exponent);
+            let lambda = counts.lambda(context, code..code + 1, &factors);
             (0..GROUPS)
                 .map(|group| {
                     let at = Counts::at(context, group, code);
                     let log = counts.logs[group];
-                    let chance = 1.0 - exp((-lambda * exp(exponent * log)).max(-600.0));
+                    let chance = 1.0 - exp((-lambda * factors[group]).max(-600.0));
                     (counts.objects[at] - counts.at_risk[at] * chance) * log
                 })
                 .sum()
@@ -214,8 +229,9 @@ fn hazard(counts: &Counts, context: usize, segments: &[u16], exponents: &[f64]) 
     let of_code: Vec<f64> = (0..CODES).map(|code| counts.objects(context, code)).collect();
     let total: f64 = of_code.iter().sum();
     let Some(first) = of_code.iter().position(|&n| n > 0.0) else { return Hazard::default() };
-    let exponent_at =
-        |code: usize| exponents[segments.partition_point(|&edge| usize::from(edge) <= code) - 1];
+    let of_segment: Vec<[f64; GROUPS]> = exponents.iter().map(|&p| counts.factors(p)).collect();
+    let factors_at =
+        |code: usize| &of_segment[segments.partition_point(|&edge| usize::from(edge) <= code) - 1];
     let in_tail = TAIL_OBJECTS.min(total / 4.0);
     let mut above = total;
     let tail_from = (first..CODES)
@@ -233,23 +249,23 @@ fn hazard(counts: &Counts, context: usize, segments: &[u16], exponents: &[f64]) 
         let before = lambdas.last().map_or(0.0, |&lambda: &f32| f64::from(lambda));
         while code < tail_from && seen < OBJECTS_MIN && expected < 3.0 * OBJECTS_MIN {
             seen += of_code[code];
-            expected += before * counts.at_risk(context, code, exponent_at(code));
+            expected += before * counts.at_risk(context, code, factors_at(code));
             code += 1;
         }
-        let lambda = counts.lambda(context, begin..code, exponent_at(begin)) as f32;
+        let lambda = counts.lambda(context, begin..code, factors_at(begin)) as f32;
         lambdas.resize(code - first, lambda);
     }
-    let (lambda, tail) = fit_tail(counts, context, tail_from, exponent_at(tail_from));
+    let (lambda, tail) = fit_tail(counts, context, tail_from, factors_at(tail_from));
     lambdas.push(lambda as f32);
     Hazard { first: first as u16, lambdas, tail }
 }
 
 /// λ at code `from`, and the power with which it falls above, that make what was seen there most likely.
-fn fit_tail(counts: &Counts, context: usize, from: usize, exponent: f64) -> (f64, f64) {
+fn fit_tail(counts: &Counts, context: usize, from: usize, factors: &[f64; GROUPS]) -> (f64, f64) {
     let cells: Vec<(f64, f64, f64)> = (from..CODES)
         .map(|code| {
             let log = ln(code as f64 / from as f64);
-            (log, counts.objects(context, code), counts.at_risk(context, code, exponent))
+            (log, counts.objects(context, code), counts.at_risk(context, code, factors))
         })
         .collect();
     let seen: f64 = cells.iter().map(|&(_, objects, _)| objects).sum();
@@ -272,7 +288,7 @@ fn fit_tail(counts: &Counts, context: usize, from: usize, exponent: f64) -> (f64
     }
     // Few objects say little: their slope is held where spectra of the field are.
     let tail = (0.5 * (low + high)).clamp(0.0, 15.0);
-    (level(tail).min(20.0), tail)
+    (level(tail).min(LAMBDA_MAX), tail)
 }
 
 /// A factor that depends on pile-up, for those that fit sums.
