@@ -14,6 +14,7 @@ pub mod collector;
 pub mod comparison;
 pub mod config;
 pub mod counters;
+pub mod generate;
 pub mod jitter;
 pub mod latency;
 pub mod network;

@@ -8,25 +8,102 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use scout40_replay::framing::CONNECTIONS_MAX;
+use scout40_replay::generate::{
+    GeneratedStream, GeneratorModel, GeneratorSource, PileUp, Placement,
+};
 use scout40_replay::source::{EncodedSource, FileSource, Source, SourceFacts};
 
+use crate::affinity::allowed_cores;
 use crate::config::{RunConfig, SchemeChoice, UsageError};
+use crate::generate::first_blocks;
 use crate::network::{Counters, DthSource, Framing, NetworkOptions, TcpSource};
 use crate::reader::Decoders;
 
 /// A source as people write it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SourceSpec {
     /// A stream file.
     File(PathBuf),
     /// `HOST:PORT` of each connection that the stream comes over.
     Tcp(Vec<String>),
+    /// Events of a statistical model, without end.
+    Generator(GeneratorSpec),
+}
+
+/// A generator as people write it: `generator:pile-up=60,seed=1,pool=1000000,model=PATH`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeneratorSpec {
+    /// How many collisions pile up.
+    pub pile_up: PileUp,
+    /// Seed of the events.
+    pub rng_seed: u64,
+    /// Events that are made beforehand and come again and again; 0: each is made when it is read.
+    pub pool: u64,
+    /// The model; the shipped one by default.
+    pub model: Option<PathBuf>,
+}
+
+/// Events of a pool by default: about 90 MB, a second's work.
+const POOL_EVENTS: u64 = 1_000_000;
+/// Most events of a pool.
+const POOL_EVENTS_MAX: u64 = 100_000_000;
+
+impl Default for GeneratorSpec {
+    fn default() -> GeneratorSpec {
+        GeneratorSpec { pile_up: PileUp::Fitted, rng_seed: 1, pool: POOL_EVENTS, model: None }
+    }
+}
+
+impl std::str::FromStr for GeneratorSpec {
+    type Err = String;
+
+    /// What follows `generator:`, or nothing.
+    fn from_str(text: &str) -> Result<GeneratorSpec, String> {
+        let mut spec = GeneratorSpec::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let number =
+                || value.parse::<u64>().map_err(|_| format!("expected `{name}=N`, found `{part}`"));
+            match name {
+                "pile-up" => spec.pile_up = value.parse()?,
+                "seed" => spec.rng_seed = number()?,
+                "pool" => {
+                    spec.pool = number()?;
+                    if spec.pool > POOL_EVENTS_MAX {
+                        return Err(format!(
+                            "expected a pool of at most {POOL_EVENTS_MAX} events, found `{part}`"
+                        ));
+                    }
+                }
+                "model" if !value.is_empty() => spec.model = Some(value.into()),
+                _ => {
+                    return Err(format!(
+                        "expected `pile-up=`, `seed=`, `pool=` or `model=` after `generator:`, found `{part}`"
+                    ));
+                }
+            }
+        }
+        Ok(spec)
+    }
+}
+
+impl std::fmt::Display for GeneratorSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "generator:pile-up={},seed={},pool={}", self.pile_up, self.rng_seed, self.pool)?;
+        self.model.as_ref().map_or(Ok(()), |path| write!(f, ",model={}", path.display()))
+    }
 }
 
 impl std::str::FromStr for SourceSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<SourceSpec, String> {
+        if text == "generator" {
+            return Ok(SourceSpec::Generator(GeneratorSpec::default()));
+        }
+        if let Some(options) = text.strip_prefix("generator:") {
+            return options.parse().map(SourceSpec::Generator);
+        }
         match text.split_once("://") {
             None => Ok(SourceSpec::File(text.into())),
             Some(("tcp", addresses)) => tcp_addresses(addresses).map(SourceSpec::Tcp),
@@ -72,6 +149,7 @@ impl std::fmt::Display for SourceSpec {
         match self {
             SourceSpec::File(path) => path.display().fmt(f),
             SourceSpec::Tcp(addresses) => write!(f, "tcp://{}", addresses.join(",")),
+            SourceSpec::Generator(spec) => spec.fmt(f),
         }
     }
 }
@@ -104,6 +182,7 @@ pub fn open_source(
             let counters = network.insert(Arc::new(Counters::default()));
             open_network(addresses, config.network, decoders, Arc::clone(counters), warnings)?
         }
+        SourceSpec::Generator(spec) => Box::new(open_generator(spec)?),
     };
     let facts = source.facts();
     check_facts(config, &facts)?;
@@ -166,6 +245,21 @@ fn open_file(
     Ok(source)
 }
 
+/// A generator whose orbits fill the LHC's scheme; the scheme of the run decides on slots.
+fn open_generator(spec: &GeneratorSpec) -> Result<GeneratorSource> {
+    let model = match &spec.model {
+        Some(path) => GeneratorModel::read(path)?,
+        None => GeneratorModel::shipped(),
+    };
+    let placement = Placement::default();
+    let orbits = u64::from(u32::MAX - placement.first_orbit);
+    let n_events = orbits * u64::from(placement.scheme.n_colliding());
+    let stream = GeneratedStream::new(&model, spec.pile_up, spec.rng_seed, placement, n_events)?;
+    let n_blocks = spec.pool.div_ceil(stream.events_per_block());
+    let pool = first_blocks(&stream, n_blocks, allowed_cores().len());
+    Ok(GeneratorSource::new(stream, pool))
+}
+
 fn check_facts(config: &RunConfig, facts: &SourceFacts) -> Result<()> {
     let refuse = |text: String| Err(UsageError(text).into());
     let name = &config.source;
@@ -209,5 +303,26 @@ mod tests {
             assert!(bad.parse::<SourceSpec>().is_err(), "{bad}");
         }
         assert_eq!(SourceSpec::from(Path::new("x.s40")).to_string(), "x.s40");
+    }
+
+    #[test]
+    fn a_generator_is_read_as_it_is_written() {
+        let default = SourceSpec::Generator(GeneratorSpec::default());
+        assert_eq!("generator".parse(), Ok(default.clone()));
+        assert_eq!("generator:".parse(), Ok(default));
+        let spec = GeneratorSpec {
+            pile_up: PileUp::Poisson(75.0),
+            rng_seed: 7,
+            pool: 0,
+            model: Some("a.generator".into()),
+        };
+        let text = "generator:pile-up=poisson:75,seed=7,pool=0,model=a.generator";
+        assert_eq!(text.parse(), Ok(SourceSpec::Generator(spec.clone())));
+        assert_eq!(spec.to_string(), text);
+        for bad in
+            ["pile-up=0", "seed=-1", "pool=x", "pool=100000001", "speed=1", "model=", "pile-up"]
+        {
+            assert!(format!("generator:{bad}").parse::<SourceSpec>().is_err(), "{bad}");
+        }
     }
 }

@@ -5,12 +5,14 @@
 mod convert;
 mod engine;
 mod export;
+mod generate;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;
 mod jitter;
 mod output;
 mod parse;
+mod rearrange;
 mod run;
 #[cfg(feature = "parquet")]
 mod score;
@@ -50,6 +52,11 @@ enum Command {
     Convert(convert::ConvertArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Cat(rearrange::CatArgs),
+    Slice(rearrange::SliceArgs),
+    Merge(rearrange::MergeArgs),
+    Shuffle(rearrange::ShuffleArgs),
+    Generate(generate::GenerateArgs),
     Jitter(jitter::JitterArgs),
     Serve(serve::ServeArgs),
     Study(study::StudyArgs),
@@ -80,6 +87,11 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Cat(args) => rearrange::cat(&args),
+        Command::Slice(args) => rearrange::slice(&args),
+        Command::Merge(args) => rearrange::merge(&args),
+        Command::Shuffle(args) => rearrange::shuffle(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Jitter(args) => jitter::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Study(args) => study::run(args),

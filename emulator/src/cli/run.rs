@@ -33,6 +33,8 @@ Examples:
       --target-rate 1kHz --calibrate other-zb.s40 --repeat --duration 10s
   # 40 MHz in every slot
   scout40 run zb.s40 --model forest.model --threshold 0.55 --filling-scheme all --repeat --duration 1min
+  # for hours, without a file: a million generated events again and again, in ever new crossings
+  scout40 run --source generator:pile-up=60,seed=1 --model forest.model --threshold 0.55 --duration 2h
   # lossless and repeatable: the same accepted.s40 on every machine
   scout40 run zb.s40 --model forest.model --menu menu.toml --rate max
   # from the network: `scout40 serve zb.s40 --listen 127.0.0.1:4040 --repeat` sends
@@ -41,8 +43,9 @@ pub struct RunArgs {
     /// The stream to replay
     #[arg(required_unless_present = "source", conflicts_with = "source")]
     stream: Option<PathBuf>,
-    /// Where events come from instead: a file, or `tcp://HOST:PORT[,HOST:PORT...]`, the connections of
-    /// one `scout40 serve`, which share its blocks
+    /// Where events come from instead: a file; `tcp://HOST:PORT[,HOST:PORT...]`, the connections of
+    /// one `scout40 serve`, which share its blocks; or `generator`, which makes zero-bias-like events
+    /// for as long as the run lasts: `generator:pile-up=60,seed=1,pool=1000000`
     #[arg(long, value_name = "SOURCE")]
     source: Option<SourceSpec>,
     /// The model that scores

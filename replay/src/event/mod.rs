@@ -12,6 +12,7 @@
 //! [`COLUMNS`] is the one table of what columns exist. Nothing here does I/O.
 
 mod block;
+pub(crate) mod gather;
 mod schema;
 
 pub use block::{Block, BlockError, Element, Entries, EventRef};

@@ -125,6 +125,22 @@ impl StreamWriter {
         put
     }
 
+    /// As [`StreamWriter::write`], for a block that somebody else has encoded: all of
+    /// [`StreamWriter::columns`], by a [`BlockEncoder`].
+    ///
+    /// # Errors
+    /// As [`StreamWriter::write`].
+    pub fn write_encoded(
+        &mut self,
+        block: &Block,
+        meta: &[u8],
+        body: &[u8],
+    ) -> Result<(), WriteError> {
+        self.check(block)?;
+        self.account(block, meta);
+        self.put_section(SectionKind::Block, meta, body)
+    }
+
     fn check(&self, block: &Block) -> Result<(), WriteError> {
         let missing = self.columns.minus(block.columns());
         if !missing.is_empty() {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::event::BlockError;
+use crate::spill::SpillError;
 
 /// Why an import stopped.
 #[derive(Debug, thiserror::Error)]
@@ -276,6 +277,12 @@ pub enum ImportError {
         /// Name of the option.
         option: &'static str,
     },
+}
+
+impl From<SpillError> for ImportError {
+    fn from(SpillError { path, action, source }: SpillError) -> ImportError {
+        ImportError::Io { path, action, source }
+    }
 }
 
 impl ImportError {

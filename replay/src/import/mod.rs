@@ -18,7 +18,6 @@ pub mod adc2021;
 pub mod cylinder;
 mod error;
 mod files;
-pub(crate) mod gather;
 #[cfg(any(feature = "parquet", feature = "hdf5", feature = "root"))]
 mod guard;
 #[cfg(feature = "hdf5")]

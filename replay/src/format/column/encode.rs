@@ -11,6 +11,8 @@ use crate::event::{Column, Dtype, Entries};
 use crate::format::block::Compression;
 use crate::format::pack::Packing;
 
+/// Bytes of a column of runs before them.
+const RUNS_HEAD_BYTES: usize = 7;
 /// Average length of runs from which on a column is made of runs whatever else would be smaller.
 const RUN_SHORTEST: usize = 16;
 
@@ -105,10 +107,15 @@ impl ColumnEncoder {
         let width = Width { bytes: dtype.size() };
         self.values.clear();
         self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
-        let begin = to.len();
-        let n_runs = append_runs(&self.values, width, to);
         let is_rising = is_rising(column);
+        // Few runs, or fewer bytes than anything else takes: else it does not matter how many.
+        let n_runs_max = |bytes: usize| {
+            let smaller = bytes.saturating_sub(RUNS_HEAD_BYTES) / (2 + width.bytes);
+            smaller.max(entries.len() / RUN_SHORTEST)
+        };
+        let mut runs = None;
         if is_rising {
+            runs = fewest_runs(&self.values, width, usize::MAX);
             subtract_previous(&mut self.values, width);
         }
         // Differences that fall are rare: exceptions, if they count as huge.
@@ -116,10 +123,23 @@ impl ColumnEncoder {
         let scale = self.make_codes(width, is_signed);
         let form = self.smallest_form(width)?;
         // Long runs are faster than anything else but a column that needs no codes at all.
-        let are_long = n_runs * RUN_SHORTEST <= entries.len() && form.bytes > 0;
-        if !are_long && to.len() - begin > form.bytes {
-            to.truncate(begin);
-            self.append_codes(&form, &scale, if is_rising { DIFFERENCES } else { 0 }, width, to);
+        if !is_rising {
+            runs = fewest_runs(&self.values, width, n_runs_max(form.bytes));
+        }
+        let are_better = |n_runs: usize| {
+            let are_long = n_runs * RUN_SHORTEST <= entries.len() && form.bytes > 0;
+            are_long || RUNS_HEAD_BYTES + n_runs * (2 + width.bytes) <= form.bytes
+        };
+        match runs.filter(|&(n_runs, _)| are_better(n_runs)) {
+            Some((n_runs, step)) => {
+                self.values.clear();
+                self.values.extend(entries.bytes().chunks_exact(width.bytes).map(read_word));
+                append_runs(&self.values, n_runs, step, width, to);
+            }
+            None => {
+                let flags = if is_rising { DIFFERENCES } else { 0 };
+                self.append_codes(&form, &scale, flags, width, to);
+            }
         }
         Ok(())
     }
@@ -137,7 +157,9 @@ impl ColumnEncoder {
             }
         }
         let stride = stride.max(1);
-        self.codes.iter_mut().for_each(|code| *code /= stride);
+        if stride > 1 {
+            self.codes.iter_mut().for_each(|code| *code /= stride);
+        }
         Scale { base, stride }
     }
 
@@ -368,18 +390,39 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Appends entries as runs, of equal or of consecutive ones, whichever are fewer: so many.
-fn append_runs(entries: &[u64], width: Width, to: &mut Vec<u8>) -> usize {
-    let n_runs = [0, 1].map(|step| runs(entries, step, width).count());
+/// How many runs there are, of equal entries or of consecutive ones, whichever are fewer, and by how much
+/// entries of a run rise; `None` if both are more than `most`.
+fn fewest_runs(entries: &[u64], width: Width, most: usize) -> Option<(usize, u64)> {
+    let n_runs = [0, 1].map(|step| {
+        if entries.len() > RUN_MAX {
+            return runs(entries, step, width).count();
+        }
+        // No run is too long: they end where entries do not go on. Counted until they are too many.
+        let mut n_runs = usize::from(!entries.is_empty());
+        for begin in (0..entries.len()).step_by(256) {
+            let part = &entries[begin..entries.len().min(begin + 257)];
+            let ends =
+                |pair: &[u64]| usize::from(width.wrap(pair[1].wrapping_sub(pair[0])) != step);
+            n_runs += part.windows(2).map(ends).sum::<usize>();
+            if n_runs > most {
+                return usize::MAX;
+            }
+        }
+        n_runs
+    });
     let step = u64::from(n_runs[1] < n_runs[0]);
-    let n_runs = n_runs[step as usize];
+    let fewest = n_runs[step as usize];
+    (fewest <= most).then_some((fewest, step))
+}
+
+/// Appends entries as so many runs.
+fn append_runs(entries: &[u64], n_runs: usize, step: u64, width: Width, to: &mut Vec<u8>) {
     to.extend([RUNS, step as u8, 0]);
     to.extend(((n_runs * (2 + width.bytes)) as u32).to_le_bytes());
     for (begin, len) in runs(entries, step, width) {
         to.extend(((len - 1) as u16).to_le_bytes());
         to.extend(&entries[begin].to_le_bytes()[..width.bytes]);
     }
-    n_runs
 }
 
 /// Where runs begin and how long they are.

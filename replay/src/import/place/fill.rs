@@ -4,8 +4,8 @@
 //! k × (colliding slots) events; only the last block may be shorter.
 
 use super::{PlaceCounts, Sink, emit};
+use crate::event::gather::{self, Pick};
 use crate::event::{Block, Column, ColumnSet};
-use crate::import::gather::{self, Pick};
 use crate::import::{Chunk, ImportError};
 use crate::lhc::{FillingScheme, SLOTS_PER_ORBIT, lumi_section_of_orbit};
 

@@ -16,15 +16,17 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
-use super::spill::{PAGE_EVENTS, Spill, SpillFolder, SpillReader};
 use super::{PlaceCounts, PlaceOptions, Sink, emit};
+use crate::event::gather::{self, Pick};
 use crate::event::{Block, Column, ColumnSet};
-use crate::import::gather::{self, Pick};
 use crate::import::{Chunk, ImportError};
 use crate::lhc::{Bx, CrossingId};
+use crate::spill::{Spill, SpillError, SpillFolder, SpillReader, SpillWriter};
 
 /// Most spill files that are merged at once: bounds open files and memory.
 const FAN_IN: usize = 128;
+/// Most events in one page.
+const PAGE_EVENTS: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Keep {
@@ -79,10 +81,10 @@ impl Keep {
     fn spill(&mut self, counts: &mut PlaceCounts) -> Result<(), ImportError> {
         let folder = match &mut self.folder {
             Some(folder) => folder,
-            none => none.insert(SpillFolder::create(&self.parent)?),
+            none => none.insert(SpillFolder::create(&self.parent, "sort")?),
         };
         let mut writer = folder.begin()?;
-        counts.duplicates += sorted(&mut self.memory, &mut |page| writer.write(page))?;
+        counts.duplicates += sorted(&mut self.memory, &mut |page| write(&mut writer, page))?;
         self.spills.push(writer.finish()?);
         counts.spills += 1;
         self.memory.reset(self.memory.events.columns());
@@ -131,7 +133,7 @@ impl Keep {
                 return Ok(());
             }
             let mut writer = folder.begin()?;
-            counts.duplicates += merged(&group, columns, &mut |page| writer.write(page))?;
+            counts.duplicates += merged(&group, columns, &mut |page| write(&mut writer, page))?;
             self.spills.push(writer.finish()?);
             group.into_iter().try_for_each(Spill::remove)?;
         }
@@ -153,6 +155,14 @@ pub(super) fn check_placed(chunk: &Chunk, before: u64) -> Result<(), ImportError
 
 /// Receives pages of events in order.
 type Pages<'a, E> = &'a mut dyn FnMut(&Chunk) -> Result<(), E>;
+
+fn write(to: &mut SpillWriter, page: &Chunk) -> Result<(), ImportError> {
+    Ok(to.write(&page.runs, &page.events)?)
+}
+
+fn read(from: &mut SpillReader, page: &mut Chunk, columns: ColumnSet) -> Result<(), ImportError> {
+    Ok(from.read(&mut page.runs, &mut page.events, columns)?)
+}
 
 fn crossing_id(chunk: &Chunk, index: usize) -> CrossingId {
     CrossingId { run: chunk.runs[index], ..chunk.events.crossing_id(index) }
@@ -183,13 +193,16 @@ fn merged<E: From<ImportError>>(
     columns: ColumnSet,
     pages: Pages<'_, E>,
 ) -> Result<u64, E> {
-    let mut readers: Vec<SpillReader> =
-        spills.iter().map(Spill::open).collect::<Result<_, ImportError>>()?;
+    let mut readers: Vec<SpillReader> = spills
+        .iter()
+        .map(Spill::open)
+        .collect::<Result<_, SpillError>>()
+        .map_err(ImportError::from)?;
     let mut inputs: Vec<Chunk> = vec![Chunk::default(); spills.len()];
     let mut next = vec![0; spills.len()];
     let mut heap = BinaryHeap::with_capacity(spills.len());
     for (source, input) in inputs.iter_mut().enumerate() {
-        readers[source].read(input, columns)?;
+        read(&mut readers[source], input, columns)?;
         if !input.events.is_empty() {
             heap.push(Reverse((crossing_id(input, 0), source)));
         }
@@ -213,7 +226,7 @@ fn merged<E: From<ImportError>>(
             page.hand_on(pages)?;
         }
         if exhausted {
-            readers[source].read(&mut inputs[source], columns)?;
+            read(&mut readers[source], &mut inputs[source], columns)?;
             next[source] = 0;
         }
         if next[source] < inputs[source].events.len() {

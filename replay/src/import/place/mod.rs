@@ -10,7 +10,6 @@
 
 mod fill;
 mod keep;
-mod spill;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,9 @@
 //!
 //! Copying a column at a time costs one dispatch on its type per call, not per event.
 
-use crate::event::{Block, Column, Element, Entries};
+use std::ops::Range;
+
+use super::{Block, Collection, Column, ColumnSet, Element, Entries};
 
 /// Events `first..end` of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +29,19 @@ pub(crate) fn pick(picks: &mut Vec<Pick>, source: usize, index: usize) {
     }
 }
 
+/// The source of events that no source has: they are zero, and have no objects.
+pub(crate) const NOWHERE: usize = usize::MAX;
+
 /// Appends the picked events to `to`, in every column that it holds. Columns that a source lacks
 /// become zero. The sources' objects have to be indexed.
 pub(crate) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
-    for column in to.columns().iter() {
+    append_columns(to, to.columns(), from, picks);
+}
+
+/// As [`append`], for some columns only: the multiplicity and all columns of a kind of objects
+/// belong together.
+pub(crate) fn append_columns(to: &mut Block, columns: ColumnSet, from: &[&Block], picks: &[Pick]) {
+    for column in columns.iter() {
         match to.entries_mut(column) {
             Entries::U8(vec) => extend(vec, column, from, picks),
             Entries::I16(vec) => extend(vec, column, from, picks),
@@ -46,6 +57,12 @@ pub(crate) fn append(to: &mut Block, from: &[&Block], picks: &[Pick]) {
 
 fn extend<T: Element>(to: &mut Vec<T>, column: Column, from: &[&Block], picks: &[Pick]) {
     for pick in picks {
+        if pick.source == NOWHERE {
+            if column.spec().collection == Collection::Crossing {
+                to.resize(to.len() + pick.end - pick.first, T::default());
+            }
+            continue;
+        }
         let source = from[pick.source];
         let range = source.entry_range_of(column.spec().collection, pick.first..pick.end);
         if source.columns().contains(column) {
@@ -59,7 +76,6 @@ fn extend<T: Element>(to: &mut Vec<T>, column: Column, from: &[&Block], picks: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ColumnSet;
 
     fn block(columns: ColumnSet, jets: &[&[i16]]) -> Block {
         let mut block = Block::new(columns);

@@ -1,0 +1,236 @@
+//! Energy sums given the jets.
+//!
+//! Bins of what a sum depends on hold equally many events of the stream; where they begin is then taken from
+//! generated events, so that as many of those are in each, and the distribution of the sum is kept
+//! even where that of what it depends on is not.
+
+use super::super::angles::{Angles, TURN};
+use super::super::generator::{Generator, PileUp};
+use super::super::histogram::Histogram;
+use super::super::model::{GeneratorModel, Predictor, ScalarModel};
+use super::super::objects::{Bins, Event, sum_jets};
+use super::super::random::{Seed, exp, ln};
+use super::super::sums::{bin_of, predictor_of, vector_of};
+use super::super::{GenerateError, Histogram as PublicHistogram};
+use super::hazards::relative_power;
+use super::quantile_edges;
+use super::sample::Sample;
+use crate::event::{Collection, Column};
+use crate::units::SUM_PT_MAX;
+
+/// Bins of what a sum depends on.
+const PREDICTOR_BINS: usize = 10;
+/// Quantiles of a sum at which other directions begin.
+const CODE_QUANTILES: [f64; 4] = [0.4, 0.75, 0.95, 0.995];
+/// Generated events that tell where bins begin.
+const GENERATED: u64 = 200_000;
+/// Events above which the tail of a sum is exponential.
+const TAIL_EVENTS: f64 = 50.0;
+
+/// Sums in the order in which they are drawn: column, azimuth, what they depend on.
+const SUMS: [(Column, Option<Column>, Predictor); 8] = [
+    (Column::MetPt, Some(Column::MetPhi), Predictor::JetVector),
+    (Column::HtPt, None, Predictor::JetSum),
+    (Column::EtPt, None, Predictor::JetSum),
+    (Column::EtEmPt, None, Predictor::JetSum),
+    (Column::TowerCount, None, Predictor::JetSum),
+    (Column::MhtPt, Some(Column::MhtPhi), Predictor::JetVector),
+    (Column::MetHfPt, Some(Column::MetHfPhi), Predictor::Met),
+    (Column::MhtHfPt, Some(Column::MhtHfPhi), Predictor::JetVector),
+];
+
+/// Fits all sums that the stream has.
+pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<(), GenerateError> {
+    let has = |column: Column| sample.events.columns().contains(column);
+    let angles = Angles::new();
+    let events: Vec<(Event, (i16, i16))> =
+        (0..sample.n).map(|i| event_of(sample, i, &angles)).collect();
+    for (column, direction, predictor) in SUMS {
+        let is_known = has(column) && direction.is_none_or(has);
+        // What depends on missing energy needs that.
+        let depends = predictor != Predictor::Met || has(Column::MetPt) && has(Column::MetPhi);
+        if is_known {
+            let predictor = if depends { predictor } else { Predictor::JetVector };
+            let sum = Sum { column, direction, predictor };
+            let scalar = fit_sum(sample, model, &events, &sum, &angles)?;
+            model.scalars.push(scalar);
+        }
+    }
+    Ok(())
+}
+
+struct Sum {
+    column: Column,
+    direction: Option<Column>,
+    predictor: Predictor,
+}
+
+/// An event of the stream as sums look at it.
+fn event_of(sample: &Sample, i: usize, angles: &Angles) -> (Event, (i16, i16)) {
+    let mut event = Event::default();
+    let jets = &mut event.objects[Collection::Jet as usize];
+    for (k, codes) in jets.codes.iter_mut().enumerate() {
+        let values = sample.of_event(Collection::Jet, k, i);
+        codes[..values.len()].copy_from_slice(values);
+        jets.n = values.len();
+    }
+    sum_jets(&mut event, angles);
+    let value = |column: Column| sample.events.get::<i16>(column).get(i).copied().unwrap_or(0);
+    (event, (value(Column::MetPt), value(Column::MetPhi)))
+}
+
+fn fit_sum(
+    sample: &Sample,
+    model: &GeneratorModel,
+    events: &[(Event, (i16, i16))],
+    sum: &Sum,
+    angles: &Angles,
+) -> Result<ScalarModel, GenerateError> {
+    let codes = sample.events.get::<i16>(sum.column);
+    let predictors: Vec<f64> =
+        events.iter().map(|(event, met)| predictor_of(sum.predictor, event, *met)).collect();
+    let edges = equal_edges(predictors.clone(), PREDICTOR_BINS);
+    let jets = Bins::new(&model.jet_bins, 64);
+    let bin_of_event: Vec<usize> = predictors.iter().map(|&value| bin_of(&edges, value)).collect();
+    let context_of_event: Vec<usize> = (0..sample.n)
+        .map(|i| {
+            let n_jets = sample.of_event(Collection::Jet, 0, i).len();
+            jets.of(n_jets) * edges.len() + bin_of_event[i]
+        })
+        .collect();
+    let n_contexts = jets.n * edges.len();
+    let exponent = exponent(sample, codes, &context_of_event, n_contexts);
+    let seed = Seed::new(sum.column as u64);
+    let mut at_reference = vec![Vec::new(); n_contexts];
+    for i in 0..sample.n {
+        let within = seed.crossing(i as u64).uniform();
+        let factor = relative_power(sample.log_pile_up(i), exponent);
+        let code = ((f64::from(codes[i]) + within) / factor) as i32;
+        at_reference[context_of_event[i]].push(code.min(sum_max(sum.column)));
+    }
+    let code_bins =
+        quantile_edges(codes.iter().map(|&code| code.max(0).cast_unsigned()), &CODE_QUANTILES);
+    let mut directions = Vec::new();
+    if let Some(direction) = sum.direction {
+        let bins = Bins::new(&code_bins, SUM_PT_MAX as usize + 1);
+        let phis = sample.events.get::<i16>(direction);
+        let mut values = vec![Vec::new(); edges.len() * bins.n];
+        for (i, (event, met)) in events.iter().enumerate() {
+            let relative_to = angles.code(vector_of(sum.predictor, event, *met, angles));
+            let turned = (i32::from(phis[i]) - relative_to + TURN / 2).rem_euclid(TURN) - TURN / 2;
+            values[bin_of_event[i] * bins.n + bins.of(codes[i].max(0) as usize)].push(turned);
+        }
+        directions = values.into_iter().map(|values| Histogram::of(values.into_iter())).collect();
+    }
+    Ok(ScalarModel {
+        column: sum.column.spec().name.into(),
+        direction: sum.direction.map(|column| column.spec().name.into()),
+        predictor: sum.predictor,
+        edges: generated_edges(model, sum.predictor, &predictors, &edges)?,
+        exponent,
+        codes: at_reference
+            .into_iter()
+            .map(|values| with_tail(values, sum_max(sum.column)))
+            .collect(),
+        code_bins,
+        angles: directions,
+    })
+}
+
+fn sum_max(column: Column) -> i32 {
+    column.spec().range.map_or(0, |(_, max)| max as i32)
+}
+
+/// Lower edges of at most `n` bins of equally many values, the first 0.
+fn equal_edges(mut values: Vec<f64>, n: usize) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    let mut edges = vec![0.0];
+    for k in 1..n {
+        let edge = values[k * values.len() / n];
+        if edge > edges[edges.len() - 1] {
+            edges.push(edge);
+        }
+    }
+    edges
+}
+
+/// Edges above which as many generated events are as of the stream above `edges`.
+fn generated_edges(
+    model: &GeneratorModel,
+    predictor: Predictor,
+    values: &[f64],
+    edges: &[f64],
+) -> Result<Vec<f64>, GenerateError> {
+    if predictor == Predictor::Met {
+        // Its own distribution has been kept.
+        return Ok(edges.to_vec());
+    }
+    let generator = Generator::new(model, PileUp::Fitted, 0)?;
+    let mut generated: Vec<f64> = (0..GENERATED)
+        .map(|number| predictor_of(predictor, &generator.objects_of(number), (0, 0)))
+        .collect();
+    generated.sort_by(f64::total_cmp);
+    let below = |edge: f64| values.iter().filter(|&&value| value < edge).count();
+    let mut found = vec![0.0_f64];
+    for &edge in &edges[1..] {
+        let share = below(edge) as f64 / values.len() as f64;
+        let at = (share * generated.len() as f64) as usize;
+        let least = found[found.len() - 1];
+        found.push(generated[at.min(generated.len() - 1)].max(least));
+    }
+    Ok(found)
+}
+
+/// Slope of ln(sum) with ln(pile-up) within contexts.
+fn exponent(sample: &Sample, codes: &[i16], contexts: &[usize], n_contexts: usize) -> f64 {
+    if sample.pile_up.is_empty() {
+        return 0.0;
+    }
+    // Of each context: n, sums of x, y, x², xy.
+    let mut sums = vec![[0.0_f64; 5]; n_contexts];
+    for (i, &context) in contexts.iter().enumerate() {
+        let (x, y) = (sample.log_pile_up(i), ln(f64::from(codes[i].max(0)) + 0.5));
+        for (sum, term) in sums[context].iter_mut().zip([1.0, x, y, x * x, x * y]) {
+            *sum += term;
+        }
+    }
+    let (mut covariance, mut variance) = (0.0, 0.0);
+    for [n, x, y, xx, xy] in sums {
+        if n > 1.0 {
+            covariance += xy - x * y / n;
+            variance += xx - x * x / n;
+        }
+    }
+    if variance > 0.0 { (covariance / variance).clamp(-10.0, 10.0) } else { 0.0 }
+}
+
+/// A histogram whose last events are those of an exponential tail of the same mean.
+fn with_tail(values: Vec<i32>, max: i32) -> PublicHistogram {
+    let mut histogram = Histogram::of(values.into_iter());
+    let n: f32 = histogram.weights.iter().sum();
+    if f64::from(n) < 4.0 * TAIL_EVENTS {
+        return histogram;
+    }
+    let mut above = 0.0;
+    let Some(from) = histogram.weights.iter().rposition(|&weight| {
+        above += f64::from(weight);
+        above >= TAIL_EVENTS
+    }) else {
+        return histogram;
+    };
+    let excess = |(k, &weight): (usize, &f32)| k as f64 * f64::from(weight);
+    let mean = histogram.weights[from..].iter().enumerate().map(excess).sum::<f64>() / above;
+    if mean <= 0.0 {
+        return histogram;
+    }
+    // Geometric of this mean.
+    let ratio = mean / (1.0 + mean);
+    let room = (max - histogram.first).max(0) as usize + 1;
+    let length = (from + (25.0 * (1.0 + mean)) as usize).min(room);
+    histogram.weights.truncate(from);
+    let step = -ln(ratio);
+    for k in 0..length.saturating_sub(from) {
+        histogram.weights.push((above * (1.0 - ratio) * exp(-step * k as f64)) as f32);
+    }
+    histogram
+}
