@@ -29,8 +29,9 @@ impl Code {
     /// instructions, or the system does not allow it.
     ///
     /// # Panics
-    /// If an operation names a line of `n_lines` or above.
+    /// If an operation names a line of `n_lines` or above, or addresses of lines pass 31 bits.
     pub(crate) fn new(isa: Isa, functions: &[Vec<Op>], n_lines: usize) -> Option<Code> {
+        assert!(n_lines < 1 << 25, "distances of 32 bits with a sign");
         let mut uses = vec![0; n_lines];
         for line in functions.iter().flatten().filter_map(|op| op.line()) {
             uses[line as usize] += 1;

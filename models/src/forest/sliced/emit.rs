@@ -45,12 +45,12 @@ struct Bit {
     waiting: Option<Register>,
 }
 
-/// There are too few registers.
+/// There are too few registers; what was appended is of no use.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooFew;
 
-/// Appends operations that write the bits of `places` to the lines that `line` gives: those of
-/// the bits that a node toggles, in order. Returns these bits.
+/// Appends operations that write the bits of `places` to consecutive lines: those that some node
+/// toggles, which are returned.
 pub(super) fn emit(
     tree: &Tree<'_>,
     places: std::ops::Range<u32>,
