@@ -20,5 +20,6 @@ pub mod pipeline;
 pub mod reader;
 pub mod ring;
 pub mod sink;
+pub mod study;
 pub mod trigger;
 pub mod worker;

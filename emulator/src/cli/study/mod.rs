@@ -4,6 +4,18 @@ mod compare;
 #[cfg(feature = "plot")]
 mod compare_figures;
 mod compare_text;
+mod inputs;
+mod rate;
+#[cfg(feature = "plot")]
+mod rate_figures;
+mod rate_text;
+mod report;
+mod roc;
+#[cfg(feature = "plot")]
+mod roc_figures;
+mod roc_text;
+mod scan;
+mod sculpt;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -18,10 +30,18 @@ pub struct StudyArgs {
 #[derive(Subcommand, Debug)]
 enum Kind {
     Compare(compare::CompareArgs),
+    Rate(Box<rate::RateArgs>),
+    Roc(Box<roc::RocArgs>),
+    Scan(Box<scan::ScanArgs>),
+    Sculpt(Box<sculpt::SculptArgs>),
 }
 
 pub fn run(args: StudyArgs) -> Result<()> {
     match args.kind {
         Kind::Compare(args) => compare::run(&args),
+        Kind::Rate(args) => rate::run(&args),
+        Kind::Roc(args) => roc::run(&args),
+        Kind::Scan(args) => scan::run(&args),
+        Kind::Sculpt(args) => sculpt::run(&args),
     }
 }
