@@ -16,6 +16,8 @@ mod roc_figures;
 mod roc_text;
 mod scan;
 mod sculpt;
+#[cfg(feature = "train")]
+mod tune;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -34,6 +36,8 @@ enum Kind {
     Roc(Box<roc::RocArgs>),
     Scan(Box<scan::ScanArgs>),
     Sculpt(Box<sculpt::SculptArgs>),
+    #[cfg(feature = "train")]
+    Tune(Box<tune::TuneArgs>),
 }
 
 pub fn run(args: StudyArgs) -> Result<()> {
@@ -43,5 +47,7 @@ pub fn run(args: StudyArgs) -> Result<()> {
         Kind::Roc(args) => roc::run(&args),
         Kind::Scan(args) => scan::run(&args),
         Kind::Sculpt(args) => sculpt::run(&args),
+        #[cfg(feature = "train")]
+        Kind::Tune(args) => tune::run(&args),
     }
 }

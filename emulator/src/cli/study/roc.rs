@@ -37,7 +37,8 @@ use crate::study::sample::{Request, Sample, check_out_of, n_crossings, spectrum}
 Examples:
   # five folds of a forest that is trained as another was
   scout40 study roc --train fixtures/models/forest.model --background zb.s40 --signal *.s40
-  # recipes: tables [[model]] with name, kind = \"forest\" or \"autoencoder\", and options of `scout40 train`
+  # recipes: tables [[model]] with name, kind (\"forest\", or of autoencoders \"variational\",
+  # \"reconstruction\", \"convolutional\"), and options of `scout40 train`
   scout40 study roc --train models.toml --background zb.s40 --signal *.s40 --folds 5 -o report
   # three seeds on all of one background, tested on another; a model as it is beside them
   scout40 study roc --train models.toml --model ae.model --background train.s40 --test zb.s40 --signal *.s40 \\
