@@ -7,7 +7,12 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Desk, Outcome, fixture};
+use parquet::data_type::BoolType;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use scout40_replay::event::{Block, Column};
 use scout40_replay::format::{Compression, StreamHeader, StreamWriter};
 use scout40_replay::source::{Delivery, FileSource, Source};
@@ -179,11 +184,54 @@ fn equal_weights_change_nothing_and_impossible_ones_are_told_by_row() {
     refused(&desk, 1, &words, &["nothing.s40", "weight above zero"]);
 }
 
+/// Decisions of two algorithms about so many events: every second, every third; plain booleans.
+fn write_seeds(desk: &Desk, name: &str, n_rows: usize) {
+    let schema = "message seeds { required boolean L1_Second; required boolean L1_Third; }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = std::fs::File::create(desk.path(name)).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for step in [2, 3] {
+        let taken: Vec<bool> = (0..n_rows).map(|row| row % step == 0).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<BoolType>().write_batch(&taken, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn recorded_decisions_of_algorithms_are_lines_of_a_menu() {
+    let desk = Desk::new();
+    write_seeds(&desk, "seeds.parquet", 500);
+    let good = fixture("pathological/good.s40").display().to_string();
+    let rate = format!("study rate {MODEL} --background {good} --threshold raw:-99999");
+    desk.done(&format!("{rate} --seeds {good}=seeds.parquet -o r"));
+    let report = json(&desk, "r.json");
+    let per_event =
+        report["filling_scheme"]["collision_rate_hz"].as_f64().unwrap() / 500.0 / 1000.0;
+    let events = |khz: &Value| khz["value"].as_f64().unwrap() / per_event;
+    // Of 0..500: 250 even ones, 167 multiples of three, 84 both. The working point takes all.
+    for (line, name, all, pure) in [(0, "L1_Second", 250.0, 166.0), (1, "L1_Third", 167.0, 83.0)] {
+        let line = &report["lines"][line];
+        assert_eq!(line["name"], name);
+        assert!((events(&line["rate_khz"]) - all).abs() < 1e-9, "{line}");
+        assert!((events(&line["pure_rate_khz"]) - pure).abs() < 1e-9, "{line}");
+        assert!((events(&line["rate_with_point_khz"][0]) - all).abs() < 1e-9, "{line}");
+    }
+    write_seeds(&desk, "few.parquet", 499);
+    let few = format!("{rate} --seeds {good}=few.parquet");
+    refused(&desk, 1, &few, &["of 499 events", "holds 500", "hint"]);
+    let signal = format!("{rate} {SIGNAL} --seeds {good}=seeds.parquet");
+    refused(&desk, 1, &signal, &["no recorded decisions are given", "hChToTauNu.s40"]);
+}
+
 #[test]
 fn what_cannot_be_studied_is_refused_with_what_to_do() {
     let desk = Desk::new();
     let rate = format!("study rate {MODEL} --background {GOOD}");
-    refused(&desk, 1, &format!("{rate} --rates 1kHz"), &["at least 30904", "10 %", "hint"]);
+    refused(&desk, 1, &format!("{rate} --rates 1kHz"), &["at least 30903", "10 %", "hint"]);
     refused(&desk, 1, &format!("{rate} --rates 5MHz --menu none.toml"), &["none.toml"]);
     refused(
         &desk,
@@ -228,7 +276,7 @@ fn folds_are_trained_without_the_events_they_are_tested_with() {
             "{roc} {MODEL} --rows 0..3001 --folds 3 --seeds 1,2 --rates 100kHz,1kHz --fpr 0.01 -o r"
         ))
         .stdout;
-    assert!(text.contains("needs at least 30904 background events"), "{text}");
+    assert!(text.contains("needs at least 30903 background events"), "{text}");
     let report = json(&desk, "r.json");
     let models = report["models"].as_array().unwrap();
     assert_eq!(models.len(), 3);

@@ -192,10 +192,11 @@ fn contenders(args: &RocArgs, results: &mut Results) -> Result<()> {
         let seeds =
             if args.seeds.is_empty() { vec![recipe.rng_seed()?] } else { args.seeds.clone() };
         for (k, fold) in folds(&rows, args.folds)?.iter().enumerate() {
+            // Before anything is trained that could not be tested.
+            let (path, rows) = held_out(args, fold)?;
             for &rng_seed in &seeds {
                 let model = recipe.train(&args.background, &fold.training, Some(rng_seed))?;
                 let model = LoadedModel::new(model, args.engine.into())?;
-                let (path, rows) = held_out(args, fold)?;
                 let which = (Some(k + 1), Some(rng_seed));
                 let attempt = || format!("while testing `{name}`, fold {}", k + 1);
                 trainings

@@ -31,7 +31,10 @@ fn axes(results: &Results, title: &str) -> Plot {
         results.contenders.iter().flat_map(|c| &c.trainings).map(|t| t.reached.n_background);
     let lowest = 1.0 / worth.fold(10.0, f64::max);
     let x = Axis::log("False positive rate").range(lowest, 1.0);
-    let mut plot = Plot::new(title, x, Axis::log("Signal efficiency"));
+    // Less than one event of a signal is nothing that was seen.
+    let n_signal = results.signals.iter().map(|(_, sample)| sample.n_events).max().unwrap_or(10);
+    let y = Axis::log("Signal efficiency").range(0.5 / n_signal.max(10) as f64, 1.2);
+    let mut plot = Plot::new(title, x, y);
     for target in &results.settings.targets {
         let khz = target.khz(results.settings.collision_rate_hz);
         let fraction = khz * 1000.0 / results.settings.collision_rate_hz;
