@@ -253,7 +253,12 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     );
     refused(&desk, 1, &format!("study rate --background {GOOD}"), &["no scores", "--model"]);
     let sculpt = format!("study sculpt {MODEL} --background {GOOD} --rates 5MHz");
-    refused(&desk, 2, &format!("{sculpt} --observable mass"), &["found", "dijet_mass", "jet0_pt"]);
+    refused(
+        &desk,
+        2,
+        &format!("{sculpt} --observable mass"),
+        &["observable `mass`", "dijet_mass", "jet0_pt"],
+    );
     refused(&desk, 1, &format!("{sculpt} --observable tau0_pt"), &["lacks columns tau_pt"]);
     let roc = format!("study roc {SIGNAL} --background {GOOD}");
     refused(&desk, 2, &roc, &["expected a model"]);
@@ -307,7 +312,7 @@ fn a_search_that_was_interrupted_ends_as_if_it_had_not_been() {
     desk.write(
         "search.toml",
         "[[search]]\nkind = 'forest'\ntrees = [3, 6]\nsample-size = [32, 64]\n\
-         [[search]]\nkind = 'forest'\ntrees = 3\nsample-size = [1000000]\n",
+         [[search]]\nkind = 'forest'\ntrees = 3\nextension-level = [500]\n",
     );
     let tune = format!(
         "study tune search.toml --background fixtures/streams/hToTauTau.s40 {SIGNAL} --rates 1MHz \

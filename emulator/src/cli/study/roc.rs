@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+#[cfg(feature = "train")]
+use anyhow::Context;
+use anyhow::{Result, ensure};
 use clap::Args;
 use scout40_replay::event::ColumnSet;
 use scout40_studies::spectrum::Spectrum;
@@ -20,8 +22,11 @@ use crate::cli::output::{print, progress_bar};
 use crate::cli::parse;
 #[cfg(feature = "train")]
 use crate::cli::train::recipe;
-use crate::comparison::{Role, rows_within};
+use crate::comparison::Role;
+#[cfg(feature = "train")]
+use crate::comparison::rows_within;
 use crate::config::{LoadedModel, SchemeChoice, UsageError};
+#[cfg(feature = "train")]
 use crate::study::folds::{Fold, folds};
 use crate::study::roc::{Reached, Settings, Summary, Target, reached, summarise};
 use crate::study::sample::{Request, Sample, check_out_of, n_crossings, spectrum};
@@ -184,8 +189,19 @@ fn contenders(args: &RocArgs, results: &mut Results) -> Result<()> {
         results.contenders.push(contender(name, path.display().to_string(), vec![training]));
     }
     #[cfg(feature = "train")]
+    trained(args, results, &mut taken)?;
+    ensure!(
+        !results.contenders.is_empty(),
+        UsageError("expected a model: `--model`, or `--train` to train some".to_owned())
+    );
+    Ok(())
+}
+
+/// Trains recipes on each fold with each seed, and tests what comes out.
+#[cfg(feature = "train")]
+fn trained(args: &RocArgs, results: &mut Results, taken: &mut Vec<String>) -> Result<()> {
     for recipe in recipe::read_all(&args.train)? {
-        let name = distinct(&recipe.name, &mut taken);
+        let name = distinct(&recipe.name, taken);
         let mut trainings = Vec::new();
         let rows =
             rows_within(args.rows.as_ref(), n_crossings(&args.background), &args.background)?;
@@ -205,15 +221,11 @@ fn contenders(args: &RocArgs, results: &mut Results) -> Result<()> {
         }
         results.contenders.push(contender(name, recipe.words(), trainings));
     }
-    ensure!(
-        !results.contenders.is_empty(),
-        UsageError("expected a model: `--model`, or `--train` to train some".to_owned())
-    );
     Ok(())
 }
 
 /// What a training is tested with.
-#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "for what is trained"))]
+#[cfg(feature = "train")]
 fn held_out<'a>(args: &'a RocArgs, fold: &'a Fold) -> Result<(&'a Path, Option<&'a Range<u64>>)> {
     match (&args.test, &fold.held_out) {
         (Some(test), _) => Ok((test, None)),

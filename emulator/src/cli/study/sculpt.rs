@@ -176,7 +176,8 @@ fn cells(shapes: &Shapes, cut: &Cut) -> Vec<String> {
     let mut cells = vec![
         shapes.quantity.name().to_owned(),
         cut.point.clone(),
-        short(accepted),
+        // Without weights, a number of events.
+        if accepted.fract() == 0.0 { format!("{accepted}") } else { short(accepted) },
         shapes.n_without.to_string(),
     ];
     let Some(found) = &cut.found else { return cells };
