@@ -67,11 +67,32 @@ pub fn score_stream(
     );
     let mut rows = RowBuffer::new(model.scorer.n_features());
     let mut scratch = model.scorer.scratch();
-    let mut block = Block::default();
     let mut scores = Vec::new();
+    each_block(source, needed.union(extra), |block| {
+        scores.resize(block.len(), 0);
+        for first in (0..block.len()).step_by(BATCH_MAX) {
+            let range = first..block.len().min(first + BATCH_MAX);
+            rows.set_len(range.len());
+            model.plan.fill(block, range.clone(), &mut rows, 0);
+            model.scorer.score(rows.rows(), &mut scratch, &mut scores[range]);
+        }
+        each(block, &scores)
+    })
+}
+
+/// Hands every block of `source` to `each`, with these columns.
+///
+/// # Errors
+/// A stream that cannot be read or is damaged, and what `each` returns.
+pub fn each_block(
+    source: &mut FileSource,
+    columns: ColumnSet,
+    mut each: impl FnMut(&Block) -> Result<()>,
+) -> Result<()> {
+    let mut block = Block::default();
     loop {
-        match source.next_block(needed.union(extra), &mut block)? {
-            Delivery::Block => {}
+        match source.next_block(columns, &mut block)? {
+            Delivery::Block => each(&block)?,
             Delivery::End => return Ok(()),
             trouble => {
                 anyhow::bail!(
@@ -80,14 +101,6 @@ pub fn score_stream(
                 )
             }
         }
-        scores.resize(block.len(), 0);
-        for first in (0..block.len()).step_by(BATCH_MAX) {
-            let range = first..block.len().min(first + BATCH_MAX);
-            rows.set_len(range.len());
-            model.plan.fill(&block, range.clone(), &mut rows, 0);
-            model.scorer.score(rows.rows(), &mut scratch, &mut scores[range]);
-        }
-        each(&block, &scores)?;
     }
 }
 

@@ -91,18 +91,7 @@ pub fn score_sample(
         )
     })?;
     let (digest, n_rows) = (index.digest, index.n_crossings);
-    let rows = rows.map_or(0..n_rows, |rows| {
-        // An open end is that of the stream.
-        rows.start..if rows.end == u64::MAX { n_rows } else { rows.end }
-    });
-    ensure!(
-        rows.start < rows.end && rows.end <= n_rows,
-        "rows {}..{} of `{}` are to be compared on, which holds rows 0..{n_rows}\n\
-         hint: choose a range within them, or another stream",
-        rows.start,
-        rows.end,
-        path.display()
-    );
+    let rows = rows_within(rows, n_rows, path)?;
     let truth = match role {
         Role::Background => ColumnSet::EMPTY.with(Column::TruthProcess),
         Role::Signal => ColumnSet::EMPTY,
@@ -151,6 +140,24 @@ pub fn score_sample(
         path.display()
     );
     Ok(scored)
+}
+
+/// The rows that were asked for, none: all of `n_rows`; an open end is that of the stream.
+///
+/// # Errors
+/// Rows that the stream does not have.
+pub fn rows_within(rows: Option<&Range<u64>>, n_rows: u64, path: &Path) -> Result<Range<u64>> {
+    let rows = rows
+        .map_or(0..n_rows, |rows| rows.start..if rows.end == u64::MAX { n_rows } else { rows.end });
+    ensure!(
+        rows.start < rows.end && rows.end <= n_rows,
+        "rows {}..{} of `{}` are to be looked at, which holds rows 0..{n_rows}\n\
+         hint: choose a range within them, or another stream",
+        rows.start,
+        rows.end,
+        path.display()
+    );
+    Ok(rows)
 }
 
 /// Evaluates the network in floating point, event by event.

@@ -204,10 +204,16 @@ impl LoadedModel {
     /// # Errors
     /// A file that cannot be read or is no model, or a plan that cannot evaluate it.
     pub fn read(path: &Path, engine: Engine) -> Result<LoadedModel> {
-        let model = read_model(path)?;
-        let scorer = model
-            .scorer_with(engine.isa, engine.plan)
-            .with_context(|| format!("`{}` cannot be evaluated so", path.display()))?;
+        LoadedModel::new(read_model(path)?, engine)
+            .with_context(|| format!("`{}` cannot be evaluated so", path.display()))
+    }
+
+    /// A model that is in memory.
+    ///
+    /// # Errors
+    /// A plan that cannot evaluate it.
+    pub fn new(model: Model, engine: Engine) -> Result<LoadedModel> {
+        let scorer = model.scorer_with(engine.isa, engine.plan)?;
         let plan = FillPlan::with_isa(model.spec(), engine.isa);
         Ok(LoadedModel { scorer, plan, model })
     }

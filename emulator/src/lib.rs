@@ -23,5 +23,6 @@ pub mod reader;
 pub mod ring;
 pub mod sink;
 pub mod source;
+pub mod study;
 pub mod trigger;
 pub mod worker;

@@ -93,6 +93,14 @@ pub enum Error {
         /// What the points differ in.
         what: &'static str,
     },
+    /// A name of no observable.
+    #[error("observable `{found}`: expected one of {known}")]
+    Observable {
+        /// What was asked for.
+        found: String,
+        /// What there is.
+        known: String,
+    },
     /// Where all values are equal nothing correlates.
     #[error("{what}: expected at least two different values, found only {found}")]
     Constant {

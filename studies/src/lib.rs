@@ -10,6 +10,8 @@
 //! | the threshold that would show a signal best | [`significance`] |
 //! | does a cut change the shape of an observable? | [`observable`], [`sculpting`] |
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
+//! | observables of an event by name | [`quantity`] |
+//! | what lines of a menu take alone and together | [`overlap`] |
 //! | do two scores order the same events alike? | [`correlation`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | the same for tables of the public challenges, with their weights | `table` (with feature `csv`) |
@@ -21,9 +23,11 @@ mod error;
 #[cfg(feature = "plot")]
 pub mod figures;
 pub mod observable;
+pub mod overlap;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod quantity;
 pub mod rate;
 pub mod regression;
 mod rng;

@@ -137,6 +137,14 @@ impl ScoreCounts {
         self.total += scores.len() as u64;
     }
 
+    /// Counts `n` events of one score.
+    pub fn add_times(&mut self, score: Score, n: u64) {
+        if n > 0 {
+            *self.counts.entry(score).or_default() += n;
+            self.total += n;
+        }
+    }
+
     /// Counts what another has counted.
     pub fn merge(&mut self, other: &ScoreCounts) {
         for (&score, &n) in &other.counts {
@@ -187,7 +195,8 @@ pub enum CalibrateError {
     /// One event of the sample stands for more than the target.
     #[error(
         "a target of {target_khz} kHz needs at least {needed} background events (one accepted event \
-         each {step_khz:.3} kHz), found {found}\nhint: calibrate with more events or raise the target"
+         each {step_khz:.3} kHz), and a hundred times as many to be known to 10 %; found {found}\n\
+         hint: calibrate with more events or raise the target"
     )]
     TooFew {
         /// The target.

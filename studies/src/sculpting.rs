@@ -59,6 +59,57 @@ pub fn sculpting(all: &Histogram, accepted: &Histogram) -> Result<Sculpting, Err
     })
 }
 
+/// A peak that a cut made where all events have none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CarvedPeak {
+    /// The bin of the peak: lower and upper edge.
+    pub bin: (f64, f64),
+    /// The bin below it from which accepted events rise to it, while all events fall.
+    pub from: (f64, f64),
+    /// By how many standard deviations they rise. The largest of all pairs of bins: for n bins one of
+    /// some n²/2 that might have fluctuated so.
+    pub rise_sigma: f64,
+}
+
+/// Where accepted events rise most significantly from a bin to one above it although all events fall from the
+/// one to the other, both at or above the bin with most of them; none where they rise nowhere. Counts are
+/// taken per unit of the observable.
+///
+/// # Errors
+/// Histograms with different edges.
+pub fn carved_peak(all: &Histogram, accepted: &Histogram) -> Result<Option<CarvedPeak>, Error> {
+    all.check_edges(accepted)?;
+    let edges = all.edges();
+    let n_bins = edges.len() - 1;
+    let densities = |histogram: &Histogram| -> Vec<(f64, f64)> {
+        let contents = histogram.contents();
+        let density = |k: usize| {
+            let width = edges[k + 1] - edges[k];
+            (contents[k + 1].weight / width, contents[k + 1].squared / (width * width))
+        };
+        (0..n_bins).map(density).collect()
+    };
+    let (all, accepted) = (densities(all), densities(accepted));
+    let mut best: Option<CarvedPeak> = None;
+    // Below, everything rises: a turn-on there is no peak.
+    let mode = (0..n_bins).reduce(|mode, k| if all[k].0 > all[mode].0 { k } else { mode });
+    for from in mode.unwrap_or(0)..n_bins {
+        for bin in from + 1..n_bins {
+            let rise = accepted[bin].0 - accepted[from].0;
+            if all[bin].0 >= all[from].0 || rise <= 0.0 {
+                continue;
+            }
+            // Some is accepted in the upper bin, so there is a variance.
+            let rise_sigma = rise / (accepted[bin].1 + accepted[from].1).sqrt();
+            if best.is_none_or(|best| rise_sigma > best.rise_sigma) {
+                let edges_of = |k: usize| (edges[k], edges[k + 1]);
+                best = Some(CarvedPeak { bin: edges_of(bin), from: edges_of(from), rise_sigma });
+            }
+        }
+    }
+    Ok(best)
+}
+
 /// Jensen–Shannon and Kolmogorov–Smirnov distance of two histograms' shapes, both 0 to 1.
 ///
 /// The former is √(H(m) − (H(p) + H(q)) / 2) with m = (p + q) / 2 and entropies H in bits, as
@@ -167,6 +218,31 @@ mod tests {
         let mut histogram = Histogram::uniform(8, 0.0, 4.0).unwrap();
         histogram.fill(values).unwrap();
         histogram
+    }
+
+    #[test]
+    fn a_peak_is_carved_where_accepted_events_rise_and_all_events_fall() {
+        let edges = [0.0, 1.0, 2.0, 3.0, 5.0];
+        let histogram = |counts: [usize; 4]| {
+            let mut histogram = Histogram::new(&edges).unwrap();
+            for (k, n) in counts.into_iter().enumerate() {
+                histogram.fill(&vec![edges[k] + 0.5; n]).unwrap();
+            }
+            histogram
+        };
+        let all = histogram([1000, 800, 500, 400]);
+        assert_eq!(carved_peak(&all, &all).unwrap(), None);
+        assert_eq!(carved_peak(&all, &histogram([100, 80, 50, 40])).unwrap(), None);
+        // The last bin is twice as wide: 90 in it are 45, fewer than 64 one below.
+        let found = carved_peak(&all, &histogram([4, 9, 64, 90])).unwrap().unwrap();
+        assert_eq!((found.from, found.bin), ((0.0, 1.0), (2.0, 3.0)));
+        assert!((found.rise_sigma - 60.0 / 68f64.sqrt()).abs() < 1e-12, "{found:?}");
+        // Where all events rise, accepted ones may.
+        let rising = histogram([10, 100, 1000, 4000]);
+        assert_eq!(carved_peak(&rising, &histogram([0, 5, 50, 400])).unwrap(), None);
+        let turns_on = histogram([600, 1000, 500, 400]);
+        assert_eq!(carved_peak(&turns_on, &histogram([6, 100, 50, 40])).unwrap(), None);
+        assert!(carved_peak(&all, &Histogram::new(&[0.0, 1.0]).unwrap()).is_err());
     }
 
     #[test]

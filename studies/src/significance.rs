@@ -91,8 +91,36 @@ pub fn ams(signal: f64, background: f64, b_r: f64) -> f64 {
 /// # Errors
 /// A `b_r` that is not above zero: without, a threshold above all background would be infinitely good.
 pub fn best_ams(roc: &Roc, b_r: f64) -> Result<Optimum, Error> {
-    check(b_r > 0.0 && b_r.is_finite(), "b_r", "a number of events above zero", b_r)?;
-    Ok(best(roc.accepted().into_iter(), |background, signal| ams(signal, background, b_r)))
+    best_ams_of(roc, b_r, Yields { signal: roc.signal.total(), background: roc.background.total() })
+}
+
+/// What the whole samples stand for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Yields {
+    /// Expected number of signal events before any cut.
+    pub signal: f64,
+    /// The same of background.
+    pub background: f64,
+}
+
+/// The threshold with the largest AMS if the samples stand for these yields; the strictest of equal ones.
+/// [`Optimum::signal`] and [`Optimum::background`] are expected yields, too.
+///
+/// # Errors
+/// A `b_r` or yields that are not above zero.
+pub fn best_ams_of(roc: &Roc, b_r: f64, yields: Yields) -> Result<Optimum, Error> {
+    let positive =
+        |setting, expected, x: f64| check(x > 0.0 && x.is_finite(), setting, expected, x);
+    positive("b_r", "a number of events above zero", b_r)?;
+    positive("expected signal", "a number of events above zero", yields.signal)?;
+    positive("expected background", "a number of events above zero", yields.background)?;
+    let per_signal = yields.signal / roc.signal.total();
+    let per_background = yields.background / roc.background.total();
+    let scaled = |(threshold, background, signal): (Score, f64, f64)| {
+        (threshold, background * per_background, signal * per_signal)
+    };
+    let value = |background, signal| ams(signal, background, b_r);
+    Ok(best(roc.accepted().into_iter().map(scaled), value))
 }
 
 fn best(
@@ -141,6 +169,14 @@ mod tests {
             assert!((value(&found.threshold) - highest).abs() < 1e-12);
         }
         assert!(best_ams(&roc, 0.0).is_err());
+        let yields = Yields { signal: 3.0, background: 5e4 };
+        let found = best_ams_of(&roc, 10.0, yields).unwrap();
+        let value =
+            |&t: &Score| ams(signal.accepted(t) / 100.0, background.accepted(t) * 25.0, 10.0);
+        let highest = scores.iter().map(value).fold(0.0, f64::max);
+        assert!((found.value - highest).abs() < 1e-12, "{found:?} {highest}");
+        assert!((value(&found.threshold) - highest).abs() < 1e-12);
+        assert!(best_ams_of(&roc, 10.0, Yields { signal: 0.0, ..yields }).is_err());
         assert!(best_significance_improvement(&roc, 2001.0).is_err());
         assert!(best_significance_improvement(&roc, 0.0).is_err());
     }

@@ -146,7 +146,11 @@ impl ScoreWeights {
 }
 
 /// Refuses weights that are not one for each event, or that no event can have.
-pub(crate) fn check_weights(events: usize, weights: &[f64]) -> Result<(), Error> {
+///
+/// # Errors
+/// Another number of weights than events, and the first weight that is negative, infinite, no number, or so
+/// large or small that its square is none.
+pub fn check_weights(events: usize, weights: &[f64]) -> Result<(), Error> {
     if events != weights.len() {
         return Err(Error::Length { what: "weights", expected: events, found: weights.len() });
     }

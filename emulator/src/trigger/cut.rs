@@ -34,6 +34,8 @@ pub struct CutSpec {
     count: u8,
     /// Largest |eta|.
     eta_max: Option<f64>,
+    /// Smallest |eta|.
+    eta_min: Option<f64>,
     /// Smallest muon quality.
     quality_min: Option<u8>,
 }
@@ -73,7 +75,8 @@ pub struct Cut {
     pt: Column,
     pt_min: i16,
     count: usize,
-    eta: Option<(Column, i16)>,
+    /// The column, smallest and largest |eta| code.
+    eta: Option<(Column, u16, u16)>,
     quality_min: Option<u8>,
 }
 
@@ -118,16 +121,13 @@ impl Cut {
         }
         let offset = if is_muon { 1.0 } else { 0.0 };
         let code = (spec.pt_gev / units::PT_LSB_GEV + offset).ceil();
-        let eta = match (spec.eta_max, eta) {
-            (None, _) => None,
-            (Some(_), None) => {
-                return Err(CutError::Field { object: spec.object, field: "eta_max" });
+        let eta = match (spec.eta_min, spec.eta_max, eta) {
+            (None, None, _) => None,
+            (min, max, Some(column)) => Some(eta_window(column, min, max)?),
+            (min, _, None) => {
+                let field = if min.is_some() { "eta_min" } else { "eta_max" };
+                return Err(CutError::Field { object: spec.object, field });
             }
-            (Some(max), Some(column)) if (0.0..=10.0).contains(&max) => {
-                let lsb = column.spec().lsb;
-                Some((column, (max / lsb).floor() as i16))
-            }
-            (Some(max), _) => return Err(value("eta_max", "a number within 0..=10", max)),
         };
         let pt_min = code.min(f64::from(i16::MAX)) as i16;
         Ok(Cut { collection, pt, pt_min, count, eta, quality_min: spec.quality_min })
@@ -137,7 +137,7 @@ impl Cut {
     #[must_use]
     pub fn columns(&self) -> ColumnSet {
         let mut set = ColumnSet::EMPTY.with(self.pt);
-        if let Some((eta, _)) = self.eta {
+        if let Some((eta, ..)) = self.eta {
             set = set.with(eta);
         }
         if self.quality_min.is_some() {
@@ -153,15 +153,38 @@ impl Cut {
         if self.collection == Collection::Crossing {
             return pts[0] >= self.pt_min;
         }
-        let etas = self.eta.map(|(column, max)| (event.values::<i16>(column), max));
+        let etas = self.eta.map(|(column, min, max)| (event.values::<i16>(column), min..=max));
         let quals = self.quality_min.map(|min| (event.values::<u8>(Column::MuonQual), min));
         let good = |&k: &usize| {
             pts[k] >= self.pt_min
-                && etas.is_none_or(|(eta, max)| eta[k].unsigned_abs() <= max.unsigned_abs())
+                && etas.as_ref().is_none_or(|(eta, window)| window.contains(&eta[k].unsigned_abs()))
                 && quals.is_none_or(|(qual, min)| qual[k] >= min)
         };
         (0..pts.len()).filter(good).count() >= self.count
     }
+}
+
+/// A window of |eta| in codes, rounded to the stricter ones.
+fn eta_window(
+    column: Column,
+    min: Option<f64>,
+    max: Option<f64>,
+) -> Result<(Column, u16, u16), CutError> {
+    let within = |what, value: f64| {
+        let expected = "a number within 0..=10";
+        let fits = (0.0..=10.0).contains(&value);
+        if fits { Ok(value) } else { Err(CutError::Value { what, expected, found: value }) }
+    };
+    let lsb = column.spec().lsb;
+    // Of ten, the finest scale has fewer than 1000 codes.
+    let lowest = min.map_or(Ok(0.0), |min| within("eta_min", min))? / lsb;
+    let highest = max.map_or(Ok(10.0), |max| within("eta_max", max))? / lsb;
+    if lowest > highest {
+        let expected = "no more than eta_max";
+        let found = min.unwrap_or_default();
+        return Err(CutError::Value { what: "eta_min", expected, found });
+    }
+    Ok((column, lowest.ceil() as u16, highest.floor() as u16))
 }
 
 #[cfg(test)]
@@ -215,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_eta_has_two_ends_on_both_sides() {
+        let text = "object = 'muon'\npt_gev = 5\neta_min = 1.2\neta_max = 2.0";
+        let cut = cut(text).unwrap();
+        let (low, high) = (1.2 / units::MUON_ETA_LSB, 2.0 / units::MUON_ETA_LSB);
+        let (low, high) = (low.ceil() as i16, high.floor() as i16);
+        for (eta, passes) in [(low, true), (low - 1, false), (high, true), (high + 1, false)] {
+            for eta in [eta, -eta] {
+                assert_eq!(cut.passes(event(&[(45, eta, 12)]).event(0)), passes, "{eta}");
+            }
+        }
+    }
+
+    #[test]
     fn sums_are_compared_as_they_are() {
         let block = event(&[]);
         assert!(cut("object = 'met'\npt_gev = 40").unwrap().passes(block.event(0)));
@@ -229,6 +265,9 @@ mod tests {
             "object = 'muon'\npt_gev = 5\ncount = 0",
             "object = 'met'\npt_gev = 5\ncount = 2",
             "object = 'met'\npt_gev = 5\neta_max = 2",
+            "object = 'met'\npt_gev = 5\neta_min = 2",
+            "object = 'jet'\npt_gev = 5\neta_min = 2\neta_max = 1.5",
+            "object = 'jet'\npt_gev = 5\neta_min = -1",
             "object = 'jet'\npt_gev = 5\nquality_min = 2",
             "object = 'jet'\npt_gev = 5\neta_max = inf",
         ] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use scout40_models::file::{Content, write_whole};
+use scout40_models::file::Content;
 use scout40_replay::lhc::FillingScheme;
 use scout40_replay::source::FileSource;
 use scout40_studies::bootstrap::Options;
@@ -14,8 +14,9 @@ use serde::Serialize;
 #[cfg(feature = "plot")]
 use super::compare_figures;
 use super::compare_text::{csv, table};
+use super::report::{Outputs, TOOL, scheme};
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
+use crate::cli::output::{print, progress_bar};
 use crate::cli::parse;
 use crate::comparison::{Comparison, Contestant, Role, Scored, compare, score_sample};
 use crate::config::{LoadedModel, SchemeChoice, UsageError};
@@ -120,20 +121,14 @@ impl SampleRecord {
 }
 
 pub fn run(args: &CompareArgs) -> Result<()> {
-    let scheme = args.filling_scheme.load()?.ok_or_else(|| {
-        UsageError("rates need a filling scheme: `recorded` tells no rate of collisions".to_owned())
-    })?;
+    let scheme = scheme(&args.filling_scheme)?;
     let models = args
         .model
         .iter()
         .map(|path| LoadedModel::read(path, args.engine.into()))
         .collect::<Result<Vec<_>>>()?;
     let contestants = contestants(args, &models)?;
-    let outputs = args.output.as_deref().map(Outputs::of);
-    if let Some(outputs) = &outputs {
-        refuse_overwrite(&outputs.json, args.force)?;
-        refuse_overwrite(&outputs.csv, args.force)?;
-    }
+    let outputs = args.output.as_deref().map(|stem| Outputs::new(stem, args.force)).transpose()?;
     let options = options(args, &scheme);
     let background = scored(&args.background, Role::Background, args.rows.as_ref(), &contestants)?;
     let mut signals = args
@@ -146,9 +141,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     signals.iter_mut().for_each(|signal| signal.name = distinct(&signal.name, &mut taken));
     let comparison = compare(&contestants, &background, &signals, &options)?;
     let text = table(&background, &signals, &options, &comparison);
-    let Some(outputs) = outputs else { return print(&text) };
+    #[cfg_attr(not(feature = "plot"), expect(unused_mut, reason = "figures are remembered"))]
+    let Some(mut outputs) = outputs else { return print(&text) };
     let report = Report {
-        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")),
+        tool: TOOL,
         models: contestants
             .iter()
             .filter(|contestant| !contestant.is_float)
@@ -164,20 +160,12 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         rng_seed: options.rng_seed,
         comparison: &comparison,
     };
-    let json = serde_json::to_string_pretty(&report)? + "\n";
-    write_whole(&outputs.json, json.as_bytes(), "writing the report")?;
-    write_whole(&outputs.csv, csv(&comparison).as_bytes(), "writing the report")?;
+    outputs.write(&report, &csv(&comparison))?;
     // Before anything is printed: a reader of stdout that has gone away ends the command.
     #[cfg(feature = "plot")]
-    if let Some(stem) = &args.output {
-        compare_figures::write(stem, args.force, &contestants, &background, &signals, &options);
-    }
+    compare_figures::write(&mut outputs, &contestants, &background, &signals, &options);
     print(&text)?;
-    print(&format!(
-        "written    {}, {}, figures beside\n",
-        outputs.json.display(),
-        outputs.csv.display()
-    ))
+    print(&outputs.text())
 }
 
 fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
@@ -198,7 +186,7 @@ fn record(contestant: &Contestant, path: &Path) -> ModelRecord {
 }
 
 /// The name, or with a number where it is taken.
-fn distinct(name: &str, taken: &mut Vec<String>) -> String {
+pub fn distinct(name: &str, taken: &mut Vec<String>) -> String {
     let numbered = |k: u32| if k == 1 { name.to_owned() } else { format!("{name} ({k})") };
     first_free(numbered, taken)
 }
@@ -245,18 +233,6 @@ fn scored(
     let scored = score_sample(path, role, rows, contestants, &mut |n| bar.inc(n));
     bar.finish_and_clear();
     scored
-}
-
-/// Where the report goes.
-struct Outputs {
-    json: PathBuf,
-    csv: PathBuf,
-}
-
-impl Outputs {
-    fn of(stem: &Path) -> Outputs {
-        Outputs { json: appended(stem, ".json"), csv: appended(stem, ".csv") }
-    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! A comparison as figures: efficiency against background rate, and integers against floating point.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Result;
 use scout40_models::Score;
 use scout40_studies::bootstrap::Options;
-use scout40_studies::plot::{Axis, Plot, Saved};
+use scout40_studies::plot::{Axis, Plot};
 use scout40_studies::spectrum::Spectrum;
 
-use super::compare::first_free;
-use crate::cli::output::{appended, refuse_overwrite};
+use super::report::Outputs;
 use crate::comparison::{Contestant, Scored};
 
 /// Points of a curve.
@@ -17,43 +14,18 @@ const N_POINTS: usize = 80;
 /// Curves end at this part of the rate of collisions.
 const MAX_FRACTION: f64 = 0.1;
 
-/// Writes all figures as SVG and PNG. One that cannot be drawn, or that exists and may not be
-/// overwritten, is told of and costs nothing else: the numbers are in the tables.
+/// Writes all figures as SVG and PNG.
 pub fn write(
-    stem: &Path,
-    force: bool,
+    outputs: &mut Outputs,
     contestants: &[Contestant],
     background: &Scored,
     signals: &[Scored],
     options: &Options,
 ) {
-    let figures = match figures(contestants, background, signals, options) {
-        Ok(figures) => figures,
-        Err(error) => return eprintln!("note: no figures: {error}"),
-    };
-    let mut taken = Vec::new();
-    for (name, plot) in figures {
-        let stem = beside(stem, &name, &mut taken);
-        let files = Saved::of(&stem);
-        let saved = refuse_overwrite(&files.svg, force)
-            .and_then(|()| refuse_overwrite(&files.png, force))
-            .and_then(|()| Ok(plot.save(&stem)?));
-        if let Err(error) = saved {
-            eprintln!("note: no figure `{}`: {error}", stem.display());
-        }
+    match figures(contestants, background, signals, options) {
+        Ok(figures) => figures.into_iter().for_each(|(name, plot)| outputs.figure(&name, Ok(plot))),
+        Err(error) => eprintln!("note: no figures: {error}"),
     }
-}
-
-/// `STEM-name`, with what file names do not like replaced, and a number where that is taken.
-fn beside(stem: &Path, name: &str, taken: &mut Vec<PathBuf>) -> PathBuf {
-    let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
-    let name: String = name.chars().map(plain).collect();
-    let name = name.trim_matches('_');
-    let numbered = |k: u32| {
-        let number = if k == 1 { String::new() } else { format!("-{k}") };
-        appended(stem, &format!("-{name}{number}"))
-    };
-    first_free(numbered, taken)
 }
 
 /// Names and figures: efficiencies of each signal and of their mean, then twins.

@@ -4,6 +4,20 @@ mod compare;
 #[cfg(feature = "plot")]
 mod compare_figures;
 mod compare_text;
+mod inputs;
+mod rate;
+#[cfg(feature = "plot")]
+mod rate_figures;
+mod rate_text;
+mod report;
+mod roc;
+#[cfg(feature = "plot")]
+mod roc_figures;
+mod roc_text;
+mod scan;
+mod sculpt;
+#[cfg(feature = "train")]
+mod tune;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -18,10 +32,22 @@ pub struct StudyArgs {
 #[derive(Subcommand, Debug)]
 enum Kind {
     Compare(compare::CompareArgs),
+    Rate(Box<rate::RateArgs>),
+    Roc(Box<roc::RocArgs>),
+    Scan(Box<scan::ScanArgs>),
+    Sculpt(Box<sculpt::SculptArgs>),
+    #[cfg(feature = "train")]
+    Tune(Box<tune::TuneArgs>),
 }
 
 pub fn run(args: StudyArgs) -> Result<()> {
     match args.kind {
         Kind::Compare(args) => compare::run(&args),
+        Kind::Rate(args) => rate::run(&args),
+        Kind::Roc(args) => roc::run(&args),
+        Kind::Scan(args) => scan::run(&args),
+        Kind::Sculpt(args) => sculpt::run(&args),
+        #[cfg(feature = "train")]
+        Kind::Tune(args) => tune::run(&args),
     }
 }

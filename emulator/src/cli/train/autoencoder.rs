@@ -46,7 +46,7 @@ Examples:
   scout40 train autoencoder --input zb.s40 --kind convolutional -o cae.model")]
 pub struct AutoencoderArgs {
     #[command(flatten)]
-    rows: RowsArgs,
+    pub(super) rows: RowsArgs,
     /// The model file to write; `M.loss.csv`, the same as a figure (`.svg`, `.png`) and, while
     /// training, `M.checkpoint` go beside it
     #[arg(short, long, value_name = "M.model")]
@@ -113,7 +113,7 @@ pub struct AutoencoderArgs {
     shift: Vec<(String, i8)>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Go on from `M.checkpoint`
     #[arg(long)]
     resume: bool,
@@ -424,7 +424,10 @@ pub fn run(args: &AutoencoderArgs) -> Result<()> {
         );
     }
     write_losses(&paths.losses(), trainer.history())?;
-    write_model(args, &config, &stream, &trainer)?;
+    let model = model(args, &config, &stream, &trainer)?;
+    model.write(&args.output)?;
+    let (path, n_rows) = (args.output.display(), grouped(stream.n_rows()));
+    print(&format!("{path}: trained on {n_rows} rows\n{}", model_text(&model)))?;
     #[cfg(feature = "plot")]
     if let Err(error) = loss_figure::write(&paths.loss, trainer.history(), trainer.best_epoch()) {
         eprintln!("note: no figure of the loss: {error}");
@@ -467,13 +470,46 @@ fn write_losses(path: &Path, history: &[EpochRecord]) -> Result<()> {
     Ok(write_whole(path, text.as_bytes(), "writing the loss curve")?)
 }
 
-/// Makes the integer network, and writes both into the model file.
-fn write_model(
+/// Trains on the rows of a stream, without checkpoint and without telling of epochs.
+pub(super) fn trained(args: &AutoencoderArgs, stream: &mut TrainingStream) -> Result<Model> {
+    let config = config(args, &stream.spec)?;
+    config.check(stream.spec.len())?;
+    let rows = code_rows(args, &config, stream)?;
+    let mut trainer = Trainer::new(config.clone(), &rows)?;
+    let mut watch =
+        Quiet { clock: Clock::start(), bar: progress_bar(trainer.n_steps(), "training") };
+    trainer.run(None, &mut watch)?;
+    watch.bar.finish_and_clear();
+    model(args, &config, stream, &trainer)
+}
+
+/// Shows how a training goes, and no more.
+struct Quiet {
+    clock: Clock,
+    bar: ProgressBar,
+}
+
+impl Observer for Quiet {
+    fn now_s(&mut self) -> f64 {
+        self.clock.now_s()
+    }
+
+    fn after_step(&mut self, done: u64, of: u64) -> bool {
+        self.bar.set_length(of);
+        self.bar.set_position(done);
+        true
+    }
+
+    fn after_epoch(&mut self, _: &EpochRecord) {}
+}
+
+/// Makes the integer network; both go into the model.
+fn model(
     args: &AutoencoderArgs,
     config: &AutoencoderConfig,
     stream: &TrainingStream,
     trainer: &Trainer,
-) -> Result<()> {
+) -> Result<Model> {
     let autoencoder = trainer.autoencoder()?;
     let mut settings = config.settings();
     settings.push(("best_epoch".to_owned(), trainer.best_epoch().to_string()));
@@ -485,12 +521,9 @@ fn write_model(
         tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
         settings,
         rng_seed: args.seed,
-        inputs: vec![stream.input()],
+        inputs: stream.inputs(),
     };
-    let model = Model::new(stream.spec.clone(), autoencoder, provenance)?;
-    model.write(&args.output)?;
-    let (path, n_rows) = (args.output.display(), grouped(stream.n_rows()));
-    print(&format!("{path}: trained on {n_rows} rows\n{}", model_text(&model)))
+    Ok(Model::new(stream.spec.clone(), autoencoder, provenance)?)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use scout40_models::file::{Provenance, TrainingInput};
+use scout40_models::Model;
+use scout40_models::file::Provenance;
 use scout40_models::forest::eif::EifSample;
 use scout40_models::forest::score::Metric;
 use scout40_models::forest::train::{ForestConfig, ForestSample};
 use scout40_models::forest::variant::{Gain, SplitRule, UNLIMITED_DEPTH, Variant};
-use scout40_models::{FeatureSpec, Forest, Model};
 
 use super::{RowsArgs, TrainingStream};
 use crate::cli::inspect::model_text;
@@ -39,7 +39,7 @@ Settings of the variants, each of which its option overrides:
   pidforest     10   100  10                 0  boxed_density2  histogram, 3 ranges within 10 %")]
 pub struct ForestArgs {
     #[command(flatten)]
-    rows: RowsArgs,
+    pub(super) rows: RowsArgs,
     /// The model file to write
     #[arg(short, long, value_name = "M.model")]
     output: PathBuf,
@@ -80,7 +80,7 @@ pub struct ForestArgs {
     penalize_range: Option<bool>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Fractional bits of the score; default: 4 for depth, 24 or what fits for boxed_ratio, else 10
     #[arg(long)]
     fraction_bits: Option<u32>,
@@ -211,6 +211,15 @@ pub fn run(args: &ForestArgs) -> Result<()> {
         pool.build_global().context("while starting threads")?;
     }
     let mut stream = TrainingStream::open(&args.rows)?;
+    let model = trained(args, &mut stream)?;
+    model.write(&args.output)?;
+    let n_rows = grouped(stream.n_rows());
+    let text = format!("{}: trained on {n_rows} rows\n", args.output.display());
+    print(&(text + &model_text(&model)))
+}
+
+/// Grows the forest from the rows of a stream.
+pub(super) fn trained(args: &ForestArgs, stream: &mut TrainingStream) -> Result<Model> {
     let config = config(args)?;
     let spec = stream.spec.clone();
     let forest = match args.trainer {
@@ -228,7 +237,13 @@ pub fn run(args: &ForestArgs) -> Result<()> {
             sample.grow()?
         }
     };
-    write(args, &config, spec, forest, stream.input())
+    let provenance = Provenance {
+        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
+        settings: settings(args, &config),
+        rng_seed: args.seed,
+        inputs: stream.inputs(),
+    };
+    Ok(Model::new(spec, forest, provenance)?)
 }
 
 /// The settings as they are recorded: those that the kind of split has.
@@ -266,25 +281,4 @@ fn settings(args: &ForestArgs, config: &ForestConfig) -> Vec<(String, String)> {
     }
     settings.push(("penalize_range", config.penalize_range.to_string()));
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn write(
-    args: &ForestArgs,
-    config: &ForestConfig,
-    spec: FeatureSpec,
-    forest: Forest,
-    input: TrainingInput,
-) -> Result<()> {
-    let n_rows = input.n_rows;
-    let provenance = Provenance {
-        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
-        settings: settings(args, config),
-        rng_seed: args.seed,
-        inputs: vec![input],
-    };
-    let model = Model::new(spec, forest, provenance)?;
-    model.write(&args.output)?;
-    let mut text = format!("{}: trained on {} rows\n", args.output.display(), grouped(n_rows));
-    text += &model_text(&model);
-    print(&text)
 }

@@ -5,6 +5,7 @@ mod autoencoder;
 mod forest;
 #[cfg(feature = "plot")]
 mod loss_figure;
+pub mod recipe;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -60,11 +61,22 @@ struct TrainingStream {
     spec: FeatureSpec,
     sample: String,
     digest: u64,
-    rows: Range<u64>,
+    /// Ascending, none empty unless the stream is.
+    rows: Vec<Range<u64>>,
 }
 
 impl TrainingStream {
     fn open(args: &RowsArgs) -> Result<TrainingStream> {
+        TrainingStream::of_rows(args, |n_rows| {
+            Ok(vec![chosen_rows(args.rows.clone(), &args.input, n_rows)?])
+        })
+    }
+
+    /// The rows that `chosen` picks of so many.
+    fn of_rows(
+        args: &RowsArgs,
+        chosen: impl Fn(u64) -> Result<Vec<Range<u64>>>,
+    ) -> Result<TrainingStream> {
         let spec = FeatureSpec::parse(&args.features).map_err(|e| UsageError(e.to_string()))?;
         let source = FileSource::open(&args.input)?;
         spec.check(source.columns())
@@ -81,33 +93,34 @@ impl TrainingStream {
             spec,
             sample: source.header().sample.clone(),
             digest: index.digest,
-            rows: chosen_rows(args.rows.clone(), &args.input, index.n_crossings)?,
+            rows: chosen(index.n_crossings)?,
         })
     }
 
     fn n_rows(&self) -> u64 {
-        self.rows.end - self.rows.start
+        self.rows.iter().map(|rows| rows.end - rows.start).sum()
     }
 
-    /// As it is recorded in models.
-    fn input(&self) -> TrainingInput {
-        TrainingInput {
+    /// As they are recorded in models.
+    fn inputs(&self) -> Vec<TrainingInput> {
+        let input = |rows: &Range<u64>| TrainingInput {
             name: self.sample.clone(),
             digest: self.digest,
-            first_row: self.rows.start,
-            n_rows: self.n_rows(),
-        }
+            first_row: rows.start,
+            n_rows: rows.end - rows.start,
+        };
+        self.rows.iter().map(input).collect()
     }
 
     /// Hands the rows to `each`, block by block, from the beginning.
     fn feed(&mut self, what: &str, each: &mut dyn FnMut(&Block) -> Result<()>) -> Result<()> {
         let mut source = FileSource::open(&self.path)?;
-        let rows = &self.rows;
         let bar = progress_bar(self.n_rows(), what);
         let mut block = Block::default();
         let mut part = Block::default();
+        let last = self.rows.last().map_or(0, |rows| rows.end);
         let mut first = 0;
-        while first < rows.end {
+        while first < last {
             match source.next_block(self.spec.columns(), &mut block)? {
                 Delivery::Block => {}
                 Delivery::End => break,
@@ -117,16 +130,18 @@ impl TrainingStream {
                 ),
             }
             let end = first + block.len() as u64;
-            if rows.contains(&first) && rows.end >= end {
-                each(&block)?;
-            } else if first < rows.end && end > rows.start {
-                part.reset(block.run, block.columns());
+            for rows in &self.rows {
                 let wanted = rows.start.max(first)..rows.end.min(end);
-                wanted.for_each(|row| part.push_event(&block, (row - first) as usize));
-                each(&part)?;
+                if wanted == (first..end) {
+                    each(&block)?;
+                } else if !wanted.is_empty() {
+                    part.reset(block.run, block.columns());
+                    wanted.clone().for_each(|row| part.push_event(&block, (row - first) as usize));
+                    each(&part)?;
+                }
+                bar.inc(wanted.end.saturating_sub(wanted.start));
             }
             first = end;
-            bar.set_position(end.saturating_sub(rows.start));
         }
         bar.finish_and_clear();
         Ok(())
