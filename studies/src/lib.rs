@@ -12,17 +12,23 @@
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | do two scores order the same events alike? | [`correlation`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
+//! | would a deviation from the reference be noticed? | [`nplm`] |
+//! | is there a bump on a falling spectrum? | [`bump`] |
+//! | what would a larger sample or a stronger signal show? | [`power`] |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
 pub mod bootstrap;
+pub mod bump;
 pub mod correlation;
 mod error;
 #[cfg(feature = "plot")]
 pub mod figures;
+pub mod nplm;
 pub mod observable;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod power;
 pub mod rate;
 pub mod regression;
 mod rng;
