@@ -16,6 +16,8 @@ pub mod config;
 pub mod counters;
 pub mod jitter;
 pub mod latency;
+pub mod new_physics;
+pub mod observables;
 pub mod pipeline;
 pub mod reader;
 pub mod ring;

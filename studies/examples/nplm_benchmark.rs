@@ -38,7 +38,13 @@ impl Run<'_> {
         self.journal.run(set, n, toy, || eprint!("."))
     }
 
-    fn signal(&mut self, name: &str, t: &[f64], chi: &ChiSquared, published: f64) -> Result<(), Error> {
+    fn signal(
+        &mut self,
+        name: &str,
+        t: &[f64],
+        chi: &ChiSquared,
+        published: f64,
+    ) -> Result<(), Error> {
         let z: Vec<f64> = t.iter().map(|&t| chi.z_score(t)).collect();
         let (z, t) = (Band::of(&z, 1)?, Band::of(t, 1)?);
         let _ = writeln!(

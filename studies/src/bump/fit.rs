@@ -44,11 +44,8 @@ pub struct Spectrum {
 }
 
 /// Points and weights of Gauss–Legendre integration on −1…1: exact to the fifth power.
-const GAUSS: [(f64, f64); 3] = [
-    (-0.774_596_669_241_483_4, 5.0 / 9.0),
-    (0.0, 8.0 / 9.0),
-    (0.774_596_669_241_483_4, 5.0 / 9.0),
-];
+const GAUSS: [(f64, f64); 3] =
+    [(-0.774_596_669_241_483_4, 5.0 / 9.0), (0.0, 8.0 / 9.0), (0.774_596_669_241_483_4, 5.0 / 9.0)];
 
 /// A minimum.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +157,8 @@ impl Spectrum {
         let information = self.ratio_sum(null, shape, |_, nu, g| g * g / nu);
         let unit = 1.0 / information.sqrt();
         let model = Model { spectrum: self, background, signal: Some((shape, unit)) };
-        let mut start: Vec<f64> = null.coefficients.iter().map(|c| c / self.unit(background)).collect();
+        let mut start: Vec<f64> =
+            null.coefficients.iter().map(|c| c / self.unit(background)).collect();
         start.push(0.5 * excess / information / unit);
         Ok(Some(model.minimise(start)?))
     }
@@ -263,7 +261,8 @@ impl Model<'_> {
             nu - n + if n > 0.0 { n * (n / nu).ln() } else { 0.0 }
         };
         let deviance = 2.0 * self.spectrum.counts.iter().zip(&expected).map(term).sum::<f64>();
-        let signal_error = self.signal.map_or(0.0, |(_, unit)| unit * self.signal_error(parameters));
+        let signal_error =
+            self.signal.map_or(0.0, |(_, unit)| unit * self.signal_error(parameters));
         Fitted { coefficients, signal, signal_error, expected, deviance }
     }
 

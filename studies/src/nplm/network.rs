@@ -130,8 +130,8 @@ pub fn fit(
             before = loss;
         }
         let power = epoch as i32;
-        let rate = config.learning_rate * (1.0 - BETA.1.powi(power)).sqrt()
-            / (1.0 - BETA.0.powi(power));
+        let rate =
+            config.learning_rate * (1.0 - BETA.1.powi(power)).sqrt() / (1.0 - BETA.0.powi(power));
         for (k, parameter) in parameters.iter_mut().enumerate() {
             let g = gradient[k];
             moments.0[k] += (1.0 - BETA.0) * (g - moments.0[k]);
@@ -510,9 +510,11 @@ mod tests {
 
     #[test]
     fn parameters_stay_within_the_clip_and_t_is_what_they_give() {
-        let benchmark = Benchmark { n_reference: 2000, n_expected: 200.0, ..Benchmark::nplm_package() };
+        let benchmark =
+            Benchmark { n_reference: 2000, n_expected: 200.0, ..Benchmark::nplm_package() };
         let experiment = benchmark.draw(0.0, 0.0, 1, 0).unwrap();
-        let config = NetworkConfig { epochs: 2000, learning_rate: 0.05, ..NetworkConfig::published() };
+        let config =
+            NetworkConfig { epochs: 2000, learning_rate: 0.05, ..NetworkConfig::published() };
         let loose = fit(&experiment, &config, None, 1, 0).unwrap();
         assert_eq!((loose.t, loose.delta), (loose.tau, 0.0));
         let tight = NetworkConfig { weight_clip: 0.05, ..config.clone() };

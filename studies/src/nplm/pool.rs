@@ -52,7 +52,11 @@ impl Pool {
         let data = self.n_expected + 5.0 * self.n_expected.sqrt();
         let found = self.background.len() as f64;
         match &self.reference {
-            None => enough("background pool (data and reference)", data + self.n_reference as f64, found),
+            None => enough(
+                "background pool (data and reference)",
+                data + self.n_reference as f64,
+                found,
+            ),
             Some(reference) => {
                 enough("background pool (data)", data, found)?;
                 enough("reference pool", self.n_reference as f64, reference.len() as f64)

@@ -61,7 +61,13 @@ impl Journal {
             let Some(text) = line.strip_suffix('\n') else { break };
             let refuse = |expected, found: &str, hint| {
                 let found = found.chars().take(200).collect();
-                Error::Toys { file: path.display().to_string(), line: number, expected, found, hint }
+                Error::Toys {
+                    file: path.display().to_string(),
+                    line: number,
+                    expected,
+                    found,
+                    hint,
+                }
             };
             if number == 1 {
                 if text != one_line(configuration) {
@@ -210,7 +216,8 @@ mod tests {
     fn a_toy_that_fails_fails_the_study_and_costs_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("toys");
-        let failing = |number| if number == 4 { Err(Error::NoWeight { events: 1 }) } else { toy(number) };
+        let failing =
+            |number| if number == 4 { Err(Error::NoWeight { events: 1 }) } else { toy(number) };
         let mut journal = Journal::create(&path, "").unwrap();
         assert!(journal.run("null", 10, failing, || ()).is_err());
         drop(journal);
