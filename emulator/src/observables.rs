@@ -109,7 +109,8 @@ impl Observable {
 }
 
 /// Which events of a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a scorer has none")]
 pub struct Selection<'a> {
     /// What scores them.
     pub model: &'a LoadedModel,

@@ -83,7 +83,7 @@ fn kernel_version(run: &mut Run, n_null: u64, n_signal: u64) -> Result<(), Error
 /// NPLM_package, example_1D: [1, 4, 1], clipped at 9, nuisances of norm and scale of 5 %, chi^2 of 13.
 fn network_version(run: &mut Run, n_null: u64, n_signal: u64) -> Result<(), Error> {
     const ERROR: f64 = 0.05;
-    let config = NetworkConfig { epochs: 100_000, ..NetworkConfig::published() };
+    let config = NetworkConfig::published();
     let slope = |x: &[f64]| x[0] - 1.0;
     let toys = |run: &mut Run, name: &str, set: u64, n, benchmark: Benchmark| {
         run.toys(name, n, |number| {

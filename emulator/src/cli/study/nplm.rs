@@ -200,7 +200,9 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     });
     // Toys may be added: their number is no part of what a toy is.
     let mut of_toys = configuration.clone();
-    ["null_toys", "toys", "units"].map(|key| of_toys[key].take());
+    for key in ["null_toys", "toys", "units"] {
+        of_toys[key] = Value::Null;
+    }
     let mut journal = journal(args, &of_toys.to_string())?;
     let n_signals: u64 = prepared.tests.iter().map(|(_, sources, _)| sources.len() as u64).sum();
     let n_tests = prepared.tests.len() as u64;
@@ -312,7 +314,7 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
     let spectrum = Spectrum::of(&background_scores(background_path, &model, &mut |n| bar.inc(n))?)?;
     let threshold = spectrum.threshold_for_fraction(args.accept)?;
     let selection = Selection { model: &model, observables: &all, threshold };
-    let mut read = |path: &Path, role| select(path, role, &selection, &mut |n| bar.inc(n));
+    let read = |path: &Path, role| select(path, role, &selection, &mut |n| bar.inc(n));
     let background = read(background_path, Role::Background)?;
     let reference = args.reference.as_deref().map(|p| read(p, Role::Background)).transpose()?;
     let signals =
