@@ -18,6 +18,8 @@ pub mod generate;
 pub mod jitter;
 pub mod latency;
 pub mod network;
+pub mod new_physics;
+pub mod observables;
 pub mod pipeline;
 pub mod reader;
 pub mod ring;

@@ -109,6 +109,54 @@ pub enum Error {
         /// The value.
         found: f64,
     },
+    /// A minimum was not found; what was found instead is not used.
+    #[error(
+        "{what}: did not converge in {steps} steps, the statistic would still change by about \
+         {left:.2e}\nhint: take a larger penalty or fewer parameters"
+    )]
+    NotConverged {
+        /// What was minimised.
+        what: &'static str,
+        /// Steps that were taken.
+        steps: usize,
+        /// Estimate of how far it is.
+        left: f64,
+    },
+    /// Toys would need more events than there are.
+    #[error(
+        "{what}: expected at least {needed:.0} events, found {found:.0}\nhint: give more events, a \
+         looser cut, a smaller exposure or a smaller reference"
+    )]
+    SmallPool {
+        /// Which events.
+        what: &'static str,
+        /// How many a toy takes.
+        needed: f64,
+        /// How many there are.
+        found: f64,
+    },
+    /// Results of earlier toys cannot be gone on from.
+    #[error("`{file}`, line {line}: expected {expected}, found `{found}`\nhint: {hint}")]
+    Toys {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A file of results of toys cannot be read or written.
+    #[error("`{file}`: {problem}")]
+    File {
+        /// The file.
+        file: String,
+        /// What the system says.
+        problem: String,
+    },
     /// There is no threshold for a rate.
     #[error(transparent)]
     Calibrate(#[from] crate::rate::CalibrateError),

@@ -15,18 +15,24 @@
 //! | do two scores order the same events alike? | [`correlation`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | the same for tables of the public challenges, with their weights | `table` (with feature `csv`) |
+//! | would a deviation from the reference be noticed? | [`nplm`] |
+//! | is there a bump on a falling spectrum? | [`bump`] |
+//! | what would a larger sample or a stronger signal show? | [`power`] |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
 pub mod bootstrap;
+pub mod bump;
 pub mod correlation;
 mod error;
 #[cfg(feature = "plot")]
 pub mod figures;
+pub mod nplm;
 pub mod observable;
 pub mod overlap;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod power;
 pub mod quantity;
 pub mod rate;
 pub mod regression;

@@ -1,10 +1,15 @@
 //! `scout40 study`: what the scores mean for physics. One file per study.
 
+mod bump;
 mod compare;
 #[cfg(feature = "plot")]
 mod compare_figures;
 mod compare_text;
 mod inputs;
+mod nplm;
+#[cfg(feature = "plot")]
+mod nplm_figures;
+mod nplm_text;
 mod rate;
 #[cfg(feature = "plot")]
 mod rate_figures;
@@ -38,6 +43,9 @@ enum Kind {
     Sculpt(Box<sculpt::SculptArgs>),
     #[cfg(feature = "train")]
     Tune(Box<tune::TuneArgs>),
+    Nplm(Box<nplm::NplmArgs>),
+    Bump(Box<bump::BumpArgs>),
+    Power(Box<nplm::PowerArgs>),
 }
 
 pub fn run(args: StudyArgs) -> Result<()> {
@@ -49,5 +57,8 @@ pub fn run(args: StudyArgs) -> Result<()> {
         Kind::Sculpt(args) => sculpt::run(&args),
         #[cfg(feature = "train")]
         Kind::Tune(args) => tune::run(&args),
+        Kind::Nplm(args) => nplm::run_nplm(&args),
+        Kind::Bump(args) => bump::run(&args),
+        Kind::Power(args) => nplm::run_power(&args),
     }
 }

@@ -1,0 +1,376 @@
+//! `scout40 study nplm` and `study power`: would new physics be noticed in what the trigger accepts?
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use scout40_models::file::write_whole;
+use scout40_studies::nplm::kernel::KernelConfig;
+use scout40_studies::nplm::network::NetworkConfig;
+use scout40_studies::nplm::toys::Journal;
+use scout40_studies::nplm::{Benchmark, EXP1D, Pool, Sample, Scaling, pairwise_distance};
+use scout40_studies::spectrum::Spectrum;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+#[cfg(feature = "plot")]
+use super::nplm_figures;
+use super::nplm_text::{csv, table};
+use crate::cli::engine::EngineArgs;
+use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
+use crate::comparison::Role;
+use crate::config::{LoadedModel, UsageError};
+use crate::new_physics::{Outcome, Settings, Source, Test, run as run_toys};
+use crate::observables::{Observable, Selection, background_scores, select};
+
+/// Tests accepted events for any deviation from a reference (New Physics Learning Machine).
+///
+/// Cuts on a model's score, divides the accepted background at random into data and reference, puts signal
+/// into the data, and asks how significant the difference is: as a function of the injected fraction of
+/// crossings, with medians and 68 % bands over toys. No signal is assumed by the test. With
+/// `--benchmark` data come from published densities instead.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # the published 1-D example: null dof 9.58, median Z 2.43, 2.82, 3.04
+  scout40 study nplm --benchmark exp1d --null-toys 300 --toys 100 -o exp1d
+  # the trigger: which fraction of crossings with signal would be noticed?
+  scout40 study nplm --model ae.model --background zb.s40 --signal SVJ.s40 Ato4l.s40 \\
+      --accept 0.02 --exposure 50000 --observables dijet_mass score --strengths 1e-4,1e-3,1e-2 -o trigger")]
+pub struct NplmArgs {
+    #[command(flatten)]
+    study: ToyArgs,
+    /// Size of the data: crossings, or a factor of the benchmark's; default: 1 for a benchmark, a tenth of the
+    /// background otherwise
+    #[arg(long, value_name = "X")]
+    exposure: Option<f64>,
+}
+
+/// Distribution of a test over toys, for each exposure and strength of a signal.
+///
+/// The table tells how often each exposure would show each strength with 2 and 5 standard deviations.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  # how long must one measure? A counting experiment beside the kernel test
+  scout40 study power --benchmark exp1d --test count --exposures 1,2,4,8 --strengths 0.5,1,2
+  scout40 study power --model ae.model --background zb.s40 --signal SVJ.s40 --accept 0.02 \\
+      --exposures 10000,30000,100000 --strengths 1e-3,3e-3 -o power")]
+pub struct PowerArgs {
+    #[command(flatten)]
+    study: ToyArgs,
+    /// Sizes of the data: crossings, or factors of the benchmark's
+    #[arg(long, required = true, value_delimiter = ',', value_name = "X,...")]
+    exposures: Vec<f64>,
+}
+
+#[derive(Args, Debug)]
+struct ToyArgs {
+    /// The published densities instead of streams
+    #[arg(long, value_enum, conflicts_with_all = ["model", "background", "signal"])]
+    benchmark: Option<BenchmarkName>,
+    /// The model that accepts events
+    #[arg(long, value_name = "M.model", required_unless_present = "benchmark")]
+    model: Option<PathBuf>,
+    /// The background: data and, without `--reference`, reference
+    #[arg(long, value_name = "B.s40", required_unless_present = "benchmark")]
+    background: Option<PathBuf>,
+    /// Where the reference is drawn from
+    #[arg(long, value_name = "R.s40", requires = "background")]
+    reference: Option<PathBuf>,
+    /// The signals
+    #[arg(long, num_args = 1.., value_name = "S.s40", required_unless_present = "benchmark")]
+    signal: Vec<PathBuf>,
+    /// Part of the background's crossings that the cut on the score accepts
+    #[arg(long, default_value_t = 0.05, value_name = "FRACTION")]
+    accept: f64,
+    /// What to look at, each by a test of its own: score, dijet_mass, ht, met, jet0_pt; `a+b` for both in one test
+    #[arg(long, num_args = 1.., default_values = ["dijet_mass", "score"], value_name = "NAME")]
+    observables: Vec<String>,
+    /// Injected fractions of crossings, or factors of the benchmark's signal
+    #[arg(long, value_delimiter = ',', value_name = "X,...")]
+    strengths: Vec<f64>,
+    /// Events of the reference; default: all that the data leave
+    #[arg(long, value_name = "N")]
+    reference_events: Option<usize>,
+    /// The test
+    #[arg(long, value_enum, default_value = "kernel")]
+    test: TestName,
+    /// Width of the Gaussians; default: the 90 % quantile of distances between reference events (exp1d: 0.3)
+    #[arg(long, value_name = "SIGMA")]
+    sigma: Option<f64>,
+    /// Number of centres of the kernel test
+    #[arg(long, default_value_t = 3000, value_name = "M")]
+    centres: usize,
+    /// Penalty of the kernel test
+    #[arg(long, default_value_t = 1e-10, value_name = "LAMBDA")]
+    lambda: f64,
+    /// Steps of the network's training
+    #[arg(long, default_value_t = 30_000, value_name = "N")]
+    epochs: u32,
+    /// Toys without signal; at least 10
+    #[arg(long, default_value_t = 200, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    null_toys: u64,
+    /// Toys with each signal and strength
+    #[arg(long, default_value_t = 100, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    toys: u64,
+    /// Seed of all random numbers
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Write `STEM.json` and `STEM.csv` as well, toys as they end to `STEM.toys`, and figures
+    #[arg(short, long, value_name = "STEM")]
+    output: Option<PathBuf>,
+    /// Go on from `STEM.toys`
+    #[arg(long, requires = "output")]
+    resume: bool,
+    /// Overwrite the outputs
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BenchmarkName {
+    /// EPJC 82 (2022) 879, appendix C
+    Exp1d,
+    /// `example_1D` of `NPLM_package`, without nuisance parameters
+    NplmPackage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TestName {
+    /// Logistic regression with Gaussian kernels
+    Kernel,
+    /// A network of four sigmoids
+    Network,
+    /// The number of events alone
+    Count,
+}
+
+/// What `STEM.json` holds: enough to do it again.
+#[derive(Serialize)]
+struct Report<'a> {
+    tool: &'static str,
+    study: &'static str,
+    configuration: &'a Value,
+    outcomes: &'a [(String, Outcome)],
+}
+
+/// Sources for each list of observables, and what the report says of them.
+struct Prepared {
+    tests: Vec<(String, Vec<(String, Source)>, Test)>,
+    record: Value,
+    default_exposure: f64,
+    /// What an exposure and a strength are.
+    units: [&'static str; 2],
+}
+
+pub fn run_nplm(args: &NplmArgs) -> Result<()> {
+    let prepared = prepare(&args.study)?;
+    let exposure = args.exposure.unwrap_or(prepared.default_exposure);
+    run(&args.study, prepared, vec![exposure], "nplm")
+}
+
+pub fn run_power(args: &PowerArgs) -> Result<()> {
+    run(&args.study, prepare(&args.study)?, args.exposures.clone(), "power")
+}
+
+fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static str) -> Result<()> {
+    for &value in exposures.iter().chain(&args.strengths) {
+        if !(value > 0.0 && value.is_finite()) {
+            let text =
+                format!("exposures and strengths: expected numbers above zero, found {value}");
+            return Err(UsageError(text).into());
+        }
+    }
+    let mut strengths = args.strengths.clone();
+    if strengths.is_empty() {
+        strengths = if args.benchmark.is_some() { vec![1.0] } else { vec![1e-3, 1e-2] };
+    }
+    strengths.sort_by(f64::total_cmp);
+    let configuration = json!({
+        "input": prepared.record, "observables": args.observables, "exposures": exposures,
+        "strengths": strengths, "units": prepared.units,
+        "reference_events": args.reference_events, "test": format!("{:?}", args.test),
+        "settings": prepared.tests.iter().map(|(_, _, test)| format!("{test:?}")).collect::<Vec<_>>(),
+        "null_toys": args.null_toys, "toys": args.toys, "rng_seed": args.seed,
+    });
+    // Toys may be added: their number is no part of what a toy is.
+    let mut of_toys = configuration.clone();
+    for key in ["null_toys", "toys", "units"] {
+        of_toys[key] = Value::Null;
+    }
+    let mut journal = journal(args, &of_toys.to_string())?;
+    let n_signals: u64 = prepared.tests.iter().map(|(_, sources, _)| sources.len() as u64).sum();
+    let n_tests = prepared.tests.len() as u64;
+    let per_exposure = n_tests * args.null_toys + n_signals * strengths.len() as u64 * args.toys;
+    let bar = progress_bar(exposures.len() as u64 * per_exposure, "toys");
+    let mut outcomes = Vec::new();
+    for (name, sources, test) in prepared.tests {
+        let settings = Settings {
+            dof: match &test {
+                Test::Kernel(_) => None,
+                Test::Network(config) => Some(config.n_parameters(name.split('+').count()) as f64),
+                Test::Count => Some(1.0),
+            },
+            test,
+            exposures: exposures.clone(),
+            strengths: strengths.clone(),
+            null_toys: args.null_toys,
+            toys: args.toys,
+            rng_seed: args.seed,
+        };
+        outcomes.push((
+            name.clone(),
+            run_toys(&name, &sources, &settings, &mut journal, &|| bar.inc(1))?,
+        ));
+    }
+    bar.finish_and_clear();
+    let text = table(&outcomes, prepared.units);
+    let Some(stem) = &args.output else { return print(&text) };
+    let tool = concat!("scout40 ", env!("CARGO_PKG_VERSION"));
+    let report = Report { tool, study, configuration: &configuration, outcomes: &outcomes };
+    let (json, csv_path) = (appended(stem, ".json"), appended(stem, ".csv"));
+    let text_of_json = serde_json::to_string_pretty(&report)? + "\n";
+    write_whole(&json, text_of_json.as_bytes(), "writing the report")?;
+    write_whole(&csv_path, csv(&outcomes).as_bytes(), "writing the report")?;
+    // Before anything is printed: a reader of stdout that has gone away ends the command.
+    #[cfg(feature = "plot")]
+    nplm_figures::write(stem, args.force || args.resume, &outcomes, prepared.units);
+    print(&text)?;
+    print(&format!("written    {}, {}, figures beside\n", json.display(), csv_path.display()))
+}
+
+fn journal(args: &ToyArgs, configuration: &str) -> Result<Journal> {
+    let Some(stem) = &args.output else { return Ok(Journal::in_memory()) };
+    let path = appended(stem, ".toys");
+    if args.resume {
+        return Ok(Journal::resume(&path, configuration)?);
+    }
+    for path in [&path, &appended(stem, ".json"), &appended(stem, ".csv")] {
+        refuse_overwrite(path, args.force)?;
+    }
+    Ok(Journal::create(&path, configuration)?)
+}
+
+fn prepare(args: &ToyArgs) -> Result<Prepared> {
+    match args.benchmark {
+        Some(benchmark) => Ok(prepare_benchmark(args, benchmark)),
+        None => prepare_events(args),
+    }
+}
+
+fn test(args: &ToyArgs, sigma: f64) -> Test {
+    match args.test {
+        TestName::Kernel => Test::Kernel(KernelConfig::published(sigma, args.centres, args.lambda)),
+        TestName::Network => {
+            Test::Network(NetworkConfig { epochs: args.epochs, ..NetworkConfig::published() })
+        }
+        TestName::Count => Test::Count,
+    }
+}
+
+fn prepare_benchmark(args: &ToyArgs, benchmark: BenchmarkName) -> Prepared {
+    let sized = |benchmark: Benchmark| {
+        let n = args.reference_events.map_or(benchmark.n_reference, |n| n.min(10_000_000) as u32);
+        Source::Benchmark(Benchmark { n_reference: n, ..benchmark })
+    };
+    let (sources, sigma): (Vec<_>, f64) = match benchmark {
+        BenchmarkName::Exp1d => {
+            let source =
+                |(k, name): (usize, &&str)| ((*name).to_owned(), sized(Benchmark::exp1d(k)));
+            (EXP1D.iter().enumerate().map(source).collect(), 0.3)
+        }
+        // The same distances, of another scale.
+        BenchmarkName::NplmPackage => {
+            (vec![("peak".to_owned(), sized(Benchmark::nplm_package()))], 2.4)
+        }
+    };
+    Prepared {
+        tests: vec![("x".to_owned(), sources, test(args, args.sigma.unwrap_or(sigma)))],
+        record: json!({ "benchmark": format!("{benchmark:?}") }),
+        default_exposure: 1.0,
+        units: ["of the published data", "of the published signal"],
+    }
+}
+
+fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
+    let missing =
+        || UsageError("give `--model`, `--background` and `--signal`, or `--benchmark`".to_owned());
+    let (model_path, background_path) =
+        args.model.as_deref().zip(args.background.as_deref()).ok_or_else(missing)?;
+    let lists = args
+        .observables
+        .iter()
+        .map(|list| list.split('+').map(Observable::from_name).collect::<Result<Vec<_>, _>>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| UsageError(format!("observable: {error}")))?;
+    let all: Vec<Observable> = lists.iter().flatten().copied().collect();
+    let model = LoadedModel::read(model_path, args.engine.into())?;
+    let bar = progress_bar(0, "scoring");
+    let spectrum = Spectrum::of(&background_scores(background_path, &model, &mut |n| bar.inc(n))?)?;
+    let threshold = spectrum.threshold_for_fraction(args.accept)?;
+    let selection = Selection { model: &model, observables: &all, threshold };
+    let read = |path: &Path, role| select(path, role, &selection, &mut |n| bar.inc(n));
+    let background = read(background_path, Role::Background)?;
+    let reference = args.reference.as_deref().map(|p| read(p, Role::Background)).transpose()?;
+    let signals =
+        args.signal.iter().map(|path| read(path, Role::Signal)).collect::<Result<Vec<_>>>()?;
+    bar.finish_and_clear();
+    let sample_record = |path: &Path, s: &crate::observables::Selected| {
+        json!({ "path": path.display().to_string(), "name": s.name, "digest": s.digest,
+                "n_events": s.n_events, "n_accepted": s.sample.len() })
+    };
+    let record = json!({
+        "model": model_path.display().to_string(), "model_digest": format!("{:016x}", model.model.digest()),
+        "accept": args.accept, "threshold_raw": threshold,
+        "background": sample_record(background_path, &background),
+        "reference": args.reference.as_deref().zip(reference.as_ref()).map(|(p, s)| sample_record(p, s)),
+        "signals": args.signal.iter().zip(&signals).map(|(p, s)| sample_record(p, s)).collect::<Vec<_>>(),
+    });
+    let mut tests = Vec::new();
+    let mut first = 0;
+    for (name, list) in args.observables.iter().zip(&lists) {
+        let part = |sample: &Sample| Sample {
+            columns: sample.columns[first..first + list.len()].to_vec(),
+            weights: sample.weights.clone(),
+        };
+        let mut pool = part(&background.sample);
+        let mut of_reference = reference.as_ref().map(|selected| part(&selected.sample));
+        let scaling = Scaling::of(of_reference.as_ref().unwrap_or(&pool))?;
+        scaling.apply(&mut pool);
+        of_reference.iter_mut().for_each(|sample| scaling.apply(sample));
+        let sigma = match args.sigma {
+            Some(sigma) => sigma,
+            None => pairwise_distance(of_reference.as_ref().unwrap_or(&pool), 0.9, args.seed)?,
+        };
+        let mut sources = Vec::new();
+        for signal in &signals {
+            let mut sample = part(&signal.sample);
+            scaling.apply(&mut sample);
+            let pool = Pool {
+                background: pool.clone(),
+                reference: of_reference.clone(),
+                signal: sample,
+                n_expected: 1.0,
+                n_reference: 1,
+            };
+            sources.push((
+                signal.name.clone(),
+                Source::Events {
+                    pool: Box::new(pool),
+                    background_efficiency: background.efficiency(),
+                    signal_efficiency: signal.efficiency(),
+                    n_reference: args.reference_events,
+                },
+            ));
+        }
+        tests.push((name.clone(), sources, test(args, sigma)));
+        first += list.len();
+    }
+    let default_exposure = (background.n_events / 10) as f64;
+    Ok(Prepared { tests, record, default_exposure, units: ["crossings", "of crossings"] })
+}

@@ -1,0 +1,97 @@
+//! Toy studies as figures: significance against strength, and the statistic without signal beside its χ².
+
+use std::path::Path;
+
+use scout40_studies::nplm::null::ChiSquared;
+use scout40_studies::observable::Histogram;
+use scout40_studies::plot::{Axis, Plot, Saved};
+use scout40_studies::rate::Interval;
+
+use crate::cli::output::{appended, refuse_overwrite};
+use crate::new_physics::{LEVELS, Null, Outcome};
+
+/// Bins of the statistic.
+const N_BINS: u32 = 30;
+
+/// Writes all figures; one that cannot be drawn is told of and costs nothing else.
+pub fn write(stem: &Path, force: bool, outcomes: &[(String, Outcome)], units: [&str; 2]) {
+    for (observable, outcome) in outcomes {
+        for null in &outcome.nulls {
+            let place =
+                if outcome.nulls.len() > 1 { format!("-{}", null.exposure) } else { String::new() };
+            save(
+                &appended(stem, &format!("-{observable}{place}-z")),
+                force,
+                &significance(observable, outcome, null, units),
+            );
+            match statistic(observable, null) {
+                Ok(plot) => {
+                    save(&appended(stem, &format!("-{observable}{place}-null")), force, &plot)
+                }
+                Err(error) => eprintln!("note: no figure of the null: {error}"),
+            }
+        }
+    }
+}
+
+fn save(stem: &Path, force: bool, plot: &Plot) {
+    let files = Saved::of(stem);
+    let saved = refuse_overwrite(&files.svg, force)
+        .and_then(|()| refuse_overwrite(&files.png, force))
+        .and_then(|()| Ok(plot.save(stem)?));
+    if let Err(error) = saved {
+        eprintln!("note: no figure `{}`: {error}", stem.display());
+    }
+}
+
+fn significance(observable: &str, outcome: &Outcome, null: &Null, units: [&str; 2]) -> Plot {
+    let mut points: Vec<_> =
+        outcome.points.iter().filter(|p| p.exposure == null.exposure).collect();
+    points.sort_by(|a, b| a.signal.cmp(&b.signal).then(a.strength.total_cmp(&b.strength)));
+    let one_strength = points.windows(2).all(|pair| pair[0].strength == pair[1].strength);
+    let name = if units[1] == "of crossings" {
+        "Injected fraction of crossings"
+    } else {
+        "Signal strength"
+    };
+    let x = if one_strength { Axis::linear(name) } else { Axis::log(name) };
+    let note =
+        format!("{:.0} background events, {} in the reference", null.n_expected, null.n_reference);
+    let title = format!("Test of {observable}");
+    let mut plot = Plot::new(&title, x, Axis::linear("Median significance Z")).note(&note);
+    for level in LEVELS {
+        plot = plot.mark_y(level, &format!("{level} σ"));
+    }
+    for same in points.chunk_by(|a, b| a.signal == b.signal) {
+        let of =
+            |z: &crate::new_physics::Spread| Interval { value: z.value, low: z.low, high: z.high };
+        let curve: Vec<(f64, Interval)> = same.iter().map(|p| (p.strength, of(&p.z))).collect();
+        let signal = &same[0].signal;
+        plot = if one_strength { plot.points(signal, &curve) } else { plot.curve(signal, &curve) };
+    }
+    plot
+}
+
+fn statistic(observable: &str, null: &Null) -> Result<Plot, scout40_studies::Error> {
+    let highest = null.t.iter().copied().fold(0.0, f64::max);
+    let lowest = null.t.iter().copied().fold(0.0, f64::min);
+    let mut histogram = Histogram::uniform(N_BINS, lowest, 1.05 * highest.max(1.0))?;
+    histogram.fill(&null.t)?;
+    let chi =
+        ChiSquared { dof: null.dof, dof_error: 0.0, ks_distance: 0.0, ks_p_value: null.ks_p_value };
+    let edges = histogram.edges().to_vec();
+    let n = null.t.len() as f64;
+    let expected: Vec<(f64, f64)> = edges
+        .windows(2)
+        .map(|pair| {
+            let inside = chi.p_value(pair[0]) - chi.p_value(pair[1]);
+            ((pair[0] + pair[1]) / 2.0, n * inside)
+        })
+        .collect();
+    let title = format!("{observable}: toys without signal");
+    let note = format!("KS p-value {:.2}", null.ks_p_value);
+    Ok(Plot::new(&title, Axis::linear("Statistic t"), Axis::linear("Toys per bin"))
+        .note(&note)
+        .steps("toys", &edges, &histogram.bins())
+        .line(&format!("χ² of {:.2} degrees of freedom", null.dof), &expected))
+}

@@ -1,0 +1,270 @@
+//! What a test for new physics looks at: observables of events by name, and the score of a model.
+//!
+//! Only events are taken that pass the cut on the score and have every observable asked for (a dijet mass needs
+//! two jets). Events that the model was trained on are left out, and of a background those that were injected.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use scout40_models::Score;
+use scout40_replay::event::{Block, Column, ColumnSet, EventRef};
+use scout40_replay::source::{FileSource, Source};
+use scout40_replay::units::{calo_eta_from_hw, calo_phi_rad_from_hw, calo_pt_gev_from_hw};
+use scout40_studies::nplm::Sample;
+
+use crate::calibrate::{score_stream, training_rows};
+use crate::comparison::Role;
+use crate::config::{LoadedModel, UsageError};
+
+/// Something that has a value for each event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observable {
+    /// The model's score, in display units.
+    Score,
+    /// Invariant mass of the two leading jets.
+    DijetMass,
+    /// Scalar sum of the jets' transverse momenta.
+    Ht,
+    /// Missing transverse energy.
+    Met,
+    /// Transverse momentum of the leading jet.
+    LeadingJetPt,
+}
+
+/// All, with their names, what an axis says, and units.
+const ALL: [(Observable, &str, &str, &str); 5] = [
+    (Observable::Score, "score", "Anomaly score", ""),
+    (Observable::DijetMass, "dijet_mass", "Mass of the two leading jets", "GeV"),
+    (Observable::Ht, "ht", "H_{T}", "GeV"),
+    (Observable::Met, "met", "Missing transverse energy", "GeV"),
+    (Observable::LeadingJetPt, "jet0_pt", "p_{T} of the leading jet", "GeV"),
+];
+
+impl Observable {
+    /// The observable of this name.
+    ///
+    /// # Errors
+    /// A name that is none; the error lists those that are.
+    pub fn from_name(name: &str) -> Result<Observable, String> {
+        let found =
+            ALL.iter().find(|(_, known, ..)| *known == name).map(|(observable, ..)| *observable);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = ALL.iter().map(|(_, name, ..)| *name).collect();
+            format!("expected one of {}, found `{name}`", names.join(", "))
+        })
+    }
+
+    fn row(self) -> &'static (Observable, &'static str, &'static str, &'static str) {
+        let row = ALL.iter().find(|(observable, ..)| *observable == self);
+        row.expect("every observable has a row")
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What an axis says.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Its unit, or nothing.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        self.row().3
+    }
+
+    fn columns(self) -> ColumnSet {
+        let columns: &[Column] = match self {
+            Observable::Score => &[],
+            Observable::DijetMass => &[Column::JetPt, Column::JetEta, Column::JetPhi],
+            Observable::Ht | Observable::LeadingJetPt => &[Column::JetPt],
+            Observable::Met => &[Column::MetPt],
+        };
+        columns.iter().copied().collect()
+    }
+
+    fn value(self, event: EventRef<'_>, score: f64) -> Option<f64> {
+        let jets = || event.values::<i16>(Column::JetPt);
+        match self {
+            Observable::Score => Some(score),
+            Observable::Ht => Some(jets().iter().map(|&pt| calo_pt_gev_from_hw(pt)).sum()),
+            Observable::Met => Some(calo_pt_gev_from_hw(event.value::<i16>(Column::MetPt))),
+            Observable::LeadingJetPt => jets().first().map(|&pt| calo_pt_gev_from_hw(pt)),
+            Observable::DijetMass => {
+                let [eta, phi] =
+                    [Column::JetEta, Column::JetPhi].map(|column| event.values::<i16>(column));
+                let &[first, second, ..] = jets() else { return None };
+                let pt = calo_pt_gev_from_hw(first) * calo_pt_gev_from_hw(second);
+                let eta = calo_eta_from_hw(eta[0]) - calo_eta_from_hw(eta[1]);
+                let phi = calo_phi_rad_from_hw(phi[0]) - calo_phi_rad_from_hw(phi[1]);
+                // Massless objects; rounding may leave less than nothing.
+                Some((2.0 * pt * (eta.cosh() - phi.cos())).max(0.0).sqrt())
+            }
+        }
+    }
+}
+
+/// Which events of a stream.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "a scorer has none")]
+pub struct Selection<'a> {
+    /// What scores them.
+    pub model: &'a LoadedModel,
+    /// What they are looked at for.
+    pub observables: &'a [Observable],
+    /// Accept iff score >= threshold.
+    pub threshold: Score,
+}
+
+/// Events that were selected, and of how many.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// What the stream says that it is.
+    pub name: String,
+    /// Digest of the stream.
+    pub digest: String,
+    /// Events that might have been: not trained on, not injected.
+    pub n_events: u64,
+    /// Those that passed, each of weight 1.
+    pub sample: Sample,
+}
+
+impl Selected {
+    /// Part of the events that passed.
+    #[must_use]
+    pub fn efficiency(&self) -> f64 {
+        self.sample.len() as f64 / self.n_events.max(1) as f64
+    }
+}
+
+/// Reads a stream; `progress` is told how many events were scored.
+///
+/// # Errors
+/// A stream that cannot be read or lacks columns.
+pub fn select(
+    path: &Path,
+    role: Role,
+    selection: &Selection,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Selected> {
+    let mut sample = Sample::equal(vec![Vec::new(); selection.observables.len()], 1.0);
+    let looked_at = selection.observables.iter().map(|observable| observable.columns());
+    let looked_at = looked_at.fold(ColumnSet::EMPTY, ColumnSet::union);
+    let scorer = &selection.model.scorer;
+    let mut values = vec![0.0; selection.observables.len()];
+    let (name, digest, n_events) = each_event(
+        path,
+        role,
+        selection.model,
+        looked_at,
+        &mut |block, event, score| {
+            if score < selection.threshold {
+                return;
+            }
+            let event = block.event(event);
+            for (value, observable) in values.iter_mut().zip(selection.observables) {
+                match observable.value(event, scorer.display(score)) {
+                    Some(found) => *value = found,
+                    None => return,
+                }
+            }
+            sample.columns.iter_mut().zip(&values).for_each(|(column, &x)| column.push(x));
+            sample.weights.push(1.0);
+        },
+        progress,
+    )?;
+    Ok(Selected { name, digest, n_events, sample })
+}
+
+/// Scores of all events of a background that may be looked at.
+///
+/// # Errors
+/// As [`select`].
+pub fn background_scores(
+    path: &Path,
+    model: &LoadedModel,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Vec<Score>> {
+    let mut scores = Vec::new();
+    let mut keep = |_: &Block, _: usize, score| scores.push(score);
+    each_event(path, Role::Background, model, ColumnSet::EMPTY, &mut keep, progress)?;
+    Ok(scores)
+}
+
+fn each_event(
+    path: &Path,
+    role: Role,
+    model: &LoadedModel,
+    columns: ColumnSet,
+    each: &mut dyn FnMut(&Block, usize, Score),
+    progress: &mut dyn FnMut(u64),
+) -> Result<(String, String, u64)> {
+    let mut source = FileSource::open(path)?;
+    let name = source.header().sample.clone();
+    let digest = source.info().index.as_ref().map(|index| index.digest);
+    let digest = digest.with_context(|| {
+        format!(
+            "`{}` has no index, so nobody can tell whether the model was trained on it\n\
+             hint: convert it again",
+            path.display()
+        )
+    })?;
+    let missing = columns.minus(source.columns());
+    ensure!(
+        missing.is_empty(),
+        "`{}` lacks columns {} of the observables\n\
+         hint: convert it again with them, or ask for other observables",
+        path.display(),
+        missing.names()
+    );
+    let truth = match role {
+        Role::Background => ColumnSet::EMPTY.with(Column::TruthProcess),
+        Role::Signal => ColumnSet::EMPTY,
+    };
+    let columns = columns.union(truth.intersection(source.columns()));
+    let trained = training_rows(model, digest);
+    let (mut row, mut n_events) = (0_u64, 0_u64);
+    score_stream(&mut source, model, columns, |block, scores| {
+        let process = block.get::<u8>(Column::TruthProcess);
+        for (event, &score) in scores.iter().enumerate() {
+            let injected =
+                role == Role::Background && process.get(event).is_some_and(|&process| process > 0);
+            if !injected && !trained.iter().any(|range| range.contains(&row)) {
+                n_events += 1;
+                each(block, event, score);
+            }
+            row += 1;
+        }
+        progress(scores.len() as u64);
+        Ok(())
+    })
+    .with_context(|| format!("while reading `{}`", path.display()))?;
+    if n_events == 0 {
+        let text = format!(
+            "`{}` has no events that the model was not trained on and that are no injected ones\n\
+             hint: give another stream",
+            path.display()
+        );
+        return Err(UsageError(text).into());
+    }
+    Ok((name, format!("{digest:016x}"), n_events))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_list() {
+        for (observable, name, ..) in ALL {
+            assert_eq!(Observable::from_name(name), Ok(observable));
+            assert_eq!(observable.name(), name);
+        }
+        let error = Observable::from_name("mass").unwrap_err();
+        assert!(error.contains("dijet_mass") && error.contains("`mass`"), "{error}");
+    }
+}

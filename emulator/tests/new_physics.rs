@@ -1,0 +1,110 @@
+//! Tests for new physics from the command line: what they leave, repeat, resume and refuse.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::Desk;
+
+const SMALL: &str = "study nplm --benchmark exp1d --reference-events 4000 --centres 200 --strengths 1 \
+                     --toys 4";
+const EVENTS: &str = "--model fixtures/models/forest.model --background fixtures/streams/zero-bias.s40 \
+                      --signal fixtures/streams/SVJ.s40 --accept 0.01";
+
+#[test]
+fn a_study_resumed_with_more_toys_is_the_study_in_one_piece() {
+    let desk = Desk::new();
+    desk.done(&format!("{SMALL} --null-toys 12 -o part"));
+    // Torn in the last line.
+    let toys = String::from_utf8(desk.bytes("part.toys")).unwrap();
+    desk.write("part.toys", &toys[..toys.len() - 5]);
+    let resumed = desk.done(&format!("{SMALL} --null-toys 20 -o part --resume"));
+    let whole = desk.done(&format!("{SMALL} --null-toys 20 -o whole"));
+    assert_eq!(desk.bytes("part.csv"), desk.bytes("whole.csv"));
+    assert_eq!(desk.bytes("part.json"), desk.bytes("whole.json"));
+    let table = whole.stdout.split("written").next().unwrap().to_owned();
+    assert!(resumed.stdout.starts_with(&table), "{}", resumed.stdout);
+    for name in ["NP1", "NP2", "NP3", "20 toys", "median Z"] {
+        assert!(table.contains(name), "{table}");
+    }
+    if cfg!(feature = "plot") {
+        let figure = String::from_utf8(desk.bytes("whole-x-null.svg")).unwrap();
+        assert!(figure.contains("degrees of freedom") && figure.contains("Statistic t"));
+        assert!(desk.bytes("whole-x-z.png").starts_with(b"\x89PNG"));
+    }
+    // Other settings are no continuation.
+    let other =
+        desk.run(&format!("{SMALL} --null-toys 20 --seed 2 -o part --resume")).expect(1).stderr;
+    assert!(other.contains("configuration") && other.contains("hint:"), "{other}");
+}
+
+#[test]
+fn signal_in_accepted_events_is_noticed_where_there_is_enough() {
+    let desk = Desk::new();
+    let study = format!(
+        "study nplm {EVENTS} --observables score met+ht --exposure 40000 --strengths 0.0001,0.02 \
+         --null-toys 20 --toys 5 --centres 200 --lambda 1e-7 -o study"
+    );
+    let table = desk.done(&study).stdout;
+    assert!(
+        table.contains("score: exposure 40000 crossings") && table.contains("met+ht"),
+        "{table}"
+    );
+    let csv = String::from_utf8(desk.bytes("study.csv")).unwrap();
+    let median = |line: &str| line.split(',').nth(5).unwrap().parse::<f64>().unwrap();
+    let lines: Vec<&str> = csv.lines().skip(1).collect();
+    assert_eq!(lines.len(), 4, "{csv}");
+    // Four in ten thousand crossings pass; 2 % of crossings with signal are many more.
+    assert!(median(lines[1]) > 3.0 && median(lines[1]) > median(lines[0]), "{csv}");
+}
+
+#[test]
+fn power_grows_with_the_exposure() {
+    let desk = Desk::new();
+    let study = "study power --benchmark exp1d --test count --exposures 1,16 --strengths 3 \
+                 --reference-events 1000 --null-toys 30 --toys 30 -o power";
+    desk.done(study);
+    let csv = String::from_utf8(desk.bytes("power.csv")).unwrap();
+    let of = |exposure: &str| -> f64 {
+        let line =
+            csv.lines().find(|line| line.contains(&format!("x,{exposure},\"NP2\""))).unwrap();
+        line.split(',').nth(5).unwrap().parse().unwrap()
+    };
+    // 270 of 2000 and sixteen times as many: Z of about 6 and 24.
+    assert!((4.0..8.0).contains(&of("1")) && of("16") > 15.0, "{csv}");
+}
+
+#[test]
+fn a_bump_in_a_table_of_counts_is_found() {
+    let desk = Desk::new();
+    let mut table = "low,high,count\n".to_owned();
+    for k in 0..40 {
+        let x = f64::from(k);
+        let peak = 150.0 * (-(x - 20.5) * (x - 20.5) / 8.0).exp();
+        let count = (4000.0 * (-x / 8.0).exp() + peak).round();
+        table += &format!("{},{},{count}\n", 10 * k, 10 * (k + 1));
+    }
+    desk.write("counts.csv", table);
+    let study = "study bump --counts counts.csv --width 20 --background-shape exponential:1 --toys 20 -o bump";
+    let text = desk.done(study).stdout;
+    assert!(text.contains("largest    at 20") || text.contains("largest    at 21"), "{text}");
+    assert!(text.contains("from 20 toys"), "{text}");
+    let json = String::from_utf8(desk.bytes("bump.json")).unwrap();
+    assert!(json.contains("\"toys_not_converged\": 0"), "{json}");
+    let empty = "low,high,count\n0,1,0\n1,2,0\n2,3,0\n3,4,0\n4,5,0\n";
+    desk.write("empty.csv", empty);
+    let refused = desk.run("study bump --counts empty.csv --width 1").expect(1).stderr;
+    assert!(refused.contains("found none"), "{refused}");
+}
+
+#[test]
+fn what_cannot_be_studied_is_refused_with_what_is_needed() {
+    let desk = Desk::new();
+    let unknown = desk.run(&format!("study nplm {EVENTS} --observables mass")).expect(2).stderr;
+    assert!(unknown.contains("dijet_mass") && unknown.contains("`mass`"), "{unknown}");
+    let small = desk.run(&format!("study nplm {EVENTS} --exposure 1e9")).expect(1).stderr;
+    assert!(small.contains("expected at least") && small.contains("hint:"), "{small}");
+    desk.run("study nplm").expect(2);
+    let negative = desk.run("study nplm --benchmark exp1d --strengths=-1").expect(2).stderr;
+    assert!(negative.contains("above zero"), "{negative}");
+    desk.run(&format!("{SMALL} --null-toys 3")).expect(2);
+}
