@@ -1,4 +1,4 @@
-//! `scout40 convert`: the field's formats to `.s40`, and back (`export`).
+//! `scout40 convert`: the field's formats to `.s40`, and back (`convert_to`).
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use scout40_replay::import::{
 use scout40_replay::raw::objects::Payload;
 use scout40_replay::raw::run3::Calo;
 
-use super::export;
+use super::convert_to;
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
 use super::parse;
 use crate::config::{SchemeChoice, UsageError};
@@ -163,7 +163,7 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
             CaloArg::Dma => Calo::Dma,
         };
         let options = ExportOptions { calo, payload: args.payload, key: args.key.clone() };
-        return export::run(inputs, output, target, &options, args.groups.as_deref());
+        return convert_to::run(inputs, output, target, &options, args.groups.as_deref());
     }
     let options = ImportOptions {
         rows: args.rows.clone(),

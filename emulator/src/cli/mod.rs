@@ -4,7 +4,7 @@
 
 mod convert;
 mod engine;
-mod export;
+mod convert_to;
 mod generate;
 #[cfg(feature = "import")]
 mod import;
