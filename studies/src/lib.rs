@@ -11,7 +11,7 @@
 //! | does a cut change the shape of an observable? | [`observable`], [`sculpting`] |
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | observables of an event by name | [`quantity`] |
-//! | what lines of a menu take alone and together | [`overlap`] |
+//! | what lines of a menu take alone and together | [`menu_counts`] |
 //! | do two scores order the same events alike? | [`correlation`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | the same for tables of the public challenges, with their weights | `table` (with feature `csv`) |
@@ -26,9 +26,9 @@ pub mod correlation;
 mod error;
 #[cfg(feature = "plot")]
 pub mod figures;
+pub mod menu_counts;
 pub mod nplm;
 pub mod observable;
-pub mod overlap;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;

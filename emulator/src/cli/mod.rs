@@ -3,8 +3,8 @@
 //! Data goes to stdout, talk to stderr. Exit code 0: done; 1: failed; 2: wrong usage.
 
 mod convert;
-mod engine;
 mod convert_to;
+mod engine;
 mod generate;
 #[cfg(feature = "import")]
 mod import;

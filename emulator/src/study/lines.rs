@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use scout40_models::Score;
 use scout40_replay::event::{Column, ColumnSet};
 use scout40_replay::source::{FileSource, Source};
-use scout40_studies::overlap::MenuCounts;
+use scout40_studies::menu_counts::MenuCounts;
 
 use super::points::WorkingPoint;
 use super::sample::{Events, Request, Sample, ScoreSums, read};

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use scout40_models::file::write_whole;
 use scout40_replay::event::ColumnSet;
-use scout40_studies::overlap::MenuCounts;
+use scout40_studies::menu_counts::MenuCounts;
 use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 

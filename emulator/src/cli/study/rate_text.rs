@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use scout40_replay::lhc::FillingScheme;
-use scout40_studies::overlap::Taken;
+use scout40_studies::menu_counts::Taken;
 use serde::Serialize;
 
 use super::rate::{Counted, Results};
