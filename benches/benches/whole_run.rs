@@ -67,7 +67,7 @@ impl Scenario {
         };
         Ok(RunConfig {
             stream: fixture(&self.stream),
-            model: self.model.as_deref().map(fixture),
+            models: self.model.as_deref().map(fixture).into_iter().collect(),
             engine: Engine::default(),
             menu: self.menu.as_deref().map(|m| Path::new(env!("CARGO_MANIFEST_DIR")).join(m)),
             thresholds: self

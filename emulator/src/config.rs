@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use scout40_models::{FillPlan, Isa, Model, PlanChoice, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::{StreamHeader, StreamIndex};
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
@@ -16,6 +15,8 @@ use scout40_replay::source::{Delivery, FileSource, Source};
 use crate::affinity::allowed_cores;
 use crate::batch::BATCH_MAX;
 use crate::calibrate::{Calibration, calibrate};
+pub use crate::models::{Engine, LoadedModel, read_model};
+use crate::models::{MODELS_MAX, load_models, scored_models};
 use crate::reader::{ReaderOptions, end_of_orbits};
 use crate::trigger::{Menu, Threshold};
 use crate::worker::{Overload, Pace};
@@ -107,9 +108,9 @@ pub enum Keep {
 pub struct RunConfig {
     /// The stream.
     pub stream: PathBuf,
-    /// The model.
-    pub model: Option<PathBuf>,
-    /// How it is evaluated.
+    /// The models.
+    pub models: Vec<PathBuf>,
+    /// How they are evaluated.
     pub engine: Engine,
     /// A menu file.
     pub menu: Option<PathBuf>,
@@ -153,54 +154,6 @@ pub struct RunConfig {
     pub interval: Duration,
     /// Which columns accepted events keep.
     pub keep: Keep,
-}
-
-/// How models are evaluated; changes no score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Engine {
-    /// Which instructions.
-    pub isa: Isa,
-    /// Which plan.
-    pub plan: PlanChoice,
-}
-
-impl Default for Engine {
-    fn default() -> Engine {
-        Engine { isa: Isa::best(), plan: PlanChoice::Auto }
-    }
-}
-
-/// A model, ready to score.
-pub struct LoadedModel {
-    /// As read.
-    pub model: Model,
-    /// Scores.
-    pub scorer: Box<dyn Scorer>,
-    /// Fills rows.
-    pub plan: FillPlan,
-}
-
-/// Reads a model file.
-///
-/// # Errors
-/// A file that cannot be read or is no model, with its name.
-pub fn read_model(path: &Path) -> Result<Model> {
-    Model::read(path).with_context(|| format!("while reading the model `{}`", path.display()))
-}
-
-impl LoadedModel {
-    /// Reads a model file.
-    ///
-    /// # Errors
-    /// A file that cannot be read or is no model, or a plan that cannot evaluate it.
-    pub fn read(path: &Path, engine: Engine) -> Result<LoadedModel> {
-        let model = read_model(path)?;
-        let scorer = model
-            .scorer_with(engine.isa, engine.plan)
-            .with_context(|| format!("`{}` cannot be evaluated so", path.display()))?;
-        let plan = FillPlan::with_isa(model.spec(), engine.isa);
-        Ok(LoadedModel { scorer, plan, model })
-    }
 }
 
 /// Cores of the threads.
@@ -253,8 +206,8 @@ pub struct RunPlan {
     pub header: StreamHeader,
     /// Index of the stream, if it has one.
     pub index: Option<StreamIndex>,
-    /// The model.
-    pub model: Option<LoadedModel>,
+    /// The models.
+    pub models: Vec<LoadedModel>,
     /// The lines.
     pub menu: Menu,
     /// What `--target-rate` came to.
@@ -317,18 +270,16 @@ impl PreparedRun {
                 placement.workers.len() + 1,
             ));
         }
-        let model = config.model.as_deref();
-        let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
+        let models = load_models(&config.models, config.engine)?;
         let source = open_stream(&config, &mut warnings)?;
         check_one_run(&config, &source)?;
         let scheme = config.scheme.load()?;
         let rate_scheme = rate_scheme(scheme.as_ref(), &source, &mut warnings);
-        let (menu, calibrations) =
-            build_menu(&config, model.as_ref(), rate_scheme.collision_rate_hz())?;
+        let (menu, calibrations) = build_menu(&config, &models, rate_scheme.collision_rate_hz())?;
         if menu.lines().is_empty() {
             warnings.push("no line: every event is scored, none is accepted".into());
         }
-        let needed = needed_columns(&config, model.as_ref(), &menu, source.columns())?;
+        let needed = needed_columns(&config, &models, &menu, source.columns())?;
         let (injector, signal_digests) = build_injector(&config, needed.required)?;
         let overload = match config.stall {
             true => Overload::Stall,
@@ -346,7 +297,7 @@ impl PreparedRun {
                 index: source.info().index.clone(),
                 wanted: needed.wanted,
                 config,
-                model,
+                models,
                 menu,
                 calibrations,
                 injector,
@@ -431,11 +382,20 @@ fn check_numbers(config: &RunConfig) -> Result<(), UsageError> {
         return refuse(text);
     }
     let scores = !config.target_rates_hz.is_empty() || !config.thresholds.is_empty();
-    if config.model.is_none() && scores {
+    if config.models.is_empty() && scores {
         return refuse("a threshold on the score needs a model\nhint: add `--model M.model`");
     }
-    if config.model.is_none() && config.menu.is_none() {
+    if config.models.is_empty() && config.menu.is_none() {
         return refuse("expected a model or a menu of cuts\nhint: add `--model` or `--menu`");
+    }
+    if config.models.len() > MODELS_MAX {
+        return refuse(&format!("expected at most {MODELS_MAX} models"));
+    }
+    if config.models.len() > 1 && !config.thresholds.is_empty() {
+        return refuse(
+            "expected one model with `--threshold`, which is in the units of a model\n\
+             hint: write the lines into a menu, each with `model = \"NAME\"`",
+        );
     }
     Ok(())
 }
@@ -461,42 +421,49 @@ fn rate_scheme(
 
 fn build_menu(
     config: &RunConfig,
-    model: Option<&LoadedModel>,
+    models: &[LoadedModel],
     collision_rate_hz: f64,
 ) -> Result<(Menu, Vec<Calibration>)> {
     let mut menu = Menu::default();
-    let mut calibrations = Vec::new();
+    let mut all = Vec::new();
+    let scored = scored_models(models);
     if let Some(path) = &config.menu {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("while reading the menu `{}`", path.display()))?;
-        menu.add_toml(&text, model.map(|m| m.scorer.as_ref()))
+        menu.add_toml(&text, &scored)
             .with_context(|| format!("while reading the menu `{}`", path.display()))?;
     }
-    let Some(model) = model else { return Ok((menu, calibrations)) };
-    for threshold in &config.thresholds {
-        let name = match threshold {
-            Threshold::Display(value) => format!("score>={value}"),
-            Threshold::Raw(raw) => format!("score>=raw:{raw}"),
+    for (number, model) in models.iter().enumerate() {
+        for threshold in &config.thresholds {
+            let name = match threshold {
+                Threshold::Display(value) => format!("score>={value}"),
+                Threshold::Raw(raw) => format!("score>=raw:{raw}"),
+            };
+            menu.add_score_line(&name, *threshold, config.prescale, &scored, number)?;
+        }
+        let Some(path) = config.calibrate.as_ref().filter(|_| !config.target_rates_hz.is_empty())
+        else {
+            continue;
         };
-        menu.add_score_line(&name, *threshold, config.prescale, model.scorer.as_ref())?;
-    }
-    if let (Some(path), false) = (&config.calibrate, config.target_rates_hz.is_empty()) {
-        for &target_hz in &config.target_rates_hz {
-            let name = format!("rate<={}kHz", target_hz / 1000.0);
-            calibrations.push(Calibration {
-                line: name,
+        let calibration = |target_hz: &f64| {
+            let line = format!("rate<={}kHz", target_hz / 1000.0);
+            Calibration {
+                line: if models.len() > 1 { format!("{} {line}", model.name) } else { line },
+                model: model.name.clone(),
                 target_khz: target_hz / 1000.0,
                 ..Calibration::default()
-            });
-        }
+            }
+        };
+        let mut calibrations: Vec<Calibration> =
+            config.target_rates_hz.iter().map(calibration).collect();
         calibrate(path, model, collision_rate_hz, &mut calibrations)?;
         for calibration in &calibrations {
             let threshold = Threshold::Raw(calibration.threshold);
-            let (name, scorer) = (&calibration.line, model.scorer.as_ref());
-            menu.add_score_line(name, threshold, config.prescale, scorer)?;
+            menu.add_score_line(&calibration.line, threshold, config.prescale, &scored, number)?;
         }
+        all.extend(calibrations);
     }
-    Ok((menu, calibrations))
+    Ok((menu, all))
 }
 
 struct NeededColumns {
@@ -508,12 +475,12 @@ struct NeededColumns {
 
 fn needed_columns(
     config: &RunConfig,
-    model: Option<&LoadedModel>,
+    models: &[LoadedModel],
     menu: &Menu,
     available: ColumnSet,
 ) -> Result<NeededColumns> {
-    let of_model = model.map_or(ColumnSet::EMPTY, |m| m.model.spec().columns());
-    let mut required = of_model.union(menu.columns());
+    let of_models = models.iter().map(|m| m.model.spec().columns());
+    let mut required = of_models.fold(menu.columns(), ColumnSet::union);
     if config.injections.iter().any(|spec| spec.mode == Mode::Overlay) {
         required = overlay_columns(required);
     }

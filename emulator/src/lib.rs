@@ -16,6 +16,7 @@ pub mod config;
 pub mod counters;
 pub mod jitter;
 pub mod latency;
+pub mod models;
 pub mod pipeline;
 pub mod reader;
 pub mod ring;

@@ -6,8 +6,8 @@ mod rows;
 use std::path::{Path, PathBuf};
 
 use scout40_models::hls::axol1tl::{self, N_FEATURES, versions};
-use scout40_models::hls::{Bounds, Detector, Layer, Network, Origin};
-use scout40_models::{MAX_BATCH, RowBuffer};
+use scout40_models::hls::{Bounds, Detector, DetectorScorer, Layer, Network, Origin};
+use scout40_models::{Isa, MAX_BATCH, RowBuffer, Scorer};
 
 use rows::{N_OBJECTS, object};
 
@@ -225,5 +225,20 @@ fn mismatches(detector: &Detector, rows: &[u8], scores: &[u8]) -> usize {
         rows.chunks_exact(2).map(|b| i16::from_le_bytes(b.try_into().unwrap())).collect();
     let scores = numbers(scores);
     assert_eq!(rows.len() / N_FEATURES, scores.len());
-    rows.chunks_exact(N_FEATURES).zip(scores).filter(|(row, s)| detector.score(row) != *s).count()
+    let wrong = |(row, score): &(&[i16], &i32)| detector.score(row) != **score;
+    let slow = rows.chunks_exact(N_FEATURES).zip(&scores).filter(wrong).count();
+    let scorer = DetectorScorer::new(detector, Isa::best());
+    assert_eq!(scorer.why_slow(), None);
+    let (mut batch, mut scratch) = (RowBuffer::new(N_FEATURES), scorer.scratch());
+    let mut fast = 0;
+    for (rows, scores) in rows.chunks(MAX_BATCH * N_FEATURES).zip(scores.chunks(MAX_BATCH)) {
+        batch.set_len(scores.len());
+        for (event, row) in rows.chunks_exact(N_FEATURES).enumerate() {
+            row.iter().enumerate().for_each(|(k, &value)| batch.column_mut(k)[event] = value);
+        }
+        let mut out = vec![0; scores.len()];
+        scorer.score(batch.rows(), &mut scratch, &mut out);
+        fast += out.iter().zip(scores).filter(|(a, b)| a != b).count();
+    }
+    slow + fast
 }

@@ -11,6 +11,7 @@
 //! | does a cut change the shape of an observable? | [`observable`], [`sculpting`] |
 //! | how does a rate grow with pile-up? | [`pile_up`], [`regression`] |
 //! | do two scores order the same events alike? | [`correlation`] |
+//! | which lines of a menu accept the same events? | [`overlap`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | is one model better than another on the same events? | [`bootstrap`] |
 
@@ -20,6 +21,7 @@ mod error;
 #[cfg(feature = "plot")]
 pub mod figures;
 pub mod observable;
+pub mod overlap;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -31,14 +31,17 @@ Examples:
       --target-rate 1kHz --calibrate other-zb.s40 --repeat --duration 10s
   # 40 MHz in every slot
   scout40 run zb.s40 --model forest.model --threshold 0.55 --filling-scheme all --repeat --duration 1min
+  # the trigger's network beside a model of ours: rates, overlaps and efficiencies of each line
+  scout40 run zb.s40 --model axo-v5.model --model forest.model --inject h4b.s40@0.001 \\
+      --target-rate 1kHz --calibrate other-zb.s40 --repeat --duration 10s
   # lossless and repeatable: the same accepted.s40 on every machine
   scout40 run zb.s40 --model forest.model --menu menu.toml --rate max")]
 pub struct RunArgs {
     /// The stream to replay
     stream: PathBuf,
-    /// The model that scores
+    /// A model that scores; repeatable: several score the same stream, and lines of the menu name theirs
     #[arg(long, value_name = "M.model")]
-    model: Option<PathBuf>,
+    model: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
     /// A menu of trigger lines (TOML)
@@ -130,7 +133,7 @@ impl From<RunArgs> for RunConfig {
     fn from(args: RunArgs) -> RunConfig {
         RunConfig {
             stream: args.stream,
-            model: args.model,
+            models: args.model,
             engine: args.engine.into(),
             menu: args.menu,
             thresholds: args.threshold,
