@@ -228,7 +228,9 @@ fn drive(config: RunConfig, late_us: u64) -> Driven {
         fates.push((batch.len, batch.outcome));
         if batch.outcome == Outcome::Scored {
             let ids = batch.orbits.iter().zip(&batch.bxs);
-            scores.extend(ids.zip(&batch.scores).map(|((&orbit, &bx), &score)| (orbit, bx, score)));
+            scores.extend(
+                ids.zip(&batch.scores[0]).map(|((&orbit, &bx), &score)| (orbit, bx, score)),
+            );
         }
         collector.take(&batch, &mut pool).unwrap();
     }

@@ -4,6 +4,7 @@
 
 mod convert;
 mod engine;
+mod export;
 #[cfg(feature = "import")]
 mod import;
 mod inspect;
@@ -48,6 +49,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Jitter(jitter::JitterArgs),
     Study(study::StudyArgs),
+    Export(export::ExportArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
     #[cfg(feature = "import")]
@@ -77,6 +79,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Jitter(args) => jitter::run(&args),
         Command::Study(args) => study::run(args),
+        Command::Export(args) => export::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
         #[cfg(feature = "import")]

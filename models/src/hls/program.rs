@@ -90,8 +90,8 @@ pub(crate) struct DenseSteps {
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
     Dense(DenseSteps),
-    /// `x << shift` for each.
-    Same(Vec<(Slot, u32)>),
+    /// The same numbers.
+    Same(Vec<Slot>),
     /// `(a << shift) ± (b << shift)` for each.
     Merge {
         terms: Vec<[Slot; 2]>,
@@ -103,6 +103,18 @@ pub(crate) enum Operation {
         terms: Vec<[Slot; 2]>,
         limit: Option<i32>,
     },
+}
+
+impl Operation {
+    /// How many numbers it makes.
+    pub fn len(&self) -> usize {
+        match self {
+            Operation::Dense(dense) => QUAD * dense.biases.len(),
+            Operation::Same(terms) => terms.len(),
+            Operation::Merge { terms, .. } => terms.len(),
+            Operation::Dot { .. } => 1,
+        }
+    }
 }
 
 /// A step of the program.
@@ -221,7 +233,7 @@ impl Builder<'_> {
     }
 
     fn slot(&self, tensor: usize, element: usize) -> Slot {
-        let slot = self.slots[tensor].binary_search(&element).unwrap_or(0);
+        let slot = self.slots[tensor].iter().position(|&k| k == element).unwrap_or(0);
         Slot { place: self.places[tensor], slot }
     }
 
@@ -232,8 +244,11 @@ impl Builder<'_> {
             let scales = (scaling.offsets[feature], scaling.shifts[feature]);
             ScaledInput::new(feature, scaling.unscaled, scales, self.network.input().format)
         };
-        let inputs: Vec<ScaledInput> =
+        let mut inputs: Vec<ScaledInput> =
             self.slots[0].iter().map(|&k| of_feature(k)).collect::<Found<_>>()?;
+        // Those that need the same operations together, so that there is one pattern of branches.
+        inputs.sort_by_key(|x| (x.first > 0, x.rounding.right > 0, x.up > 0, x.unused > 0));
+        self.slots[0] = inputs.iter().map(|input| input.feature).collect();
         let pair = |pair: &[ScaledInput]| {
             let second = pair.get(1).copied().unwrap_or(ScaledInput::zero(pair[0].feature));
             [pair[0], second].map(ColumnScale::from)
@@ -411,7 +426,7 @@ impl Wanted {
                 Operation::Dense(scale.packed(dense, inputs, kept, builder.places[dense.input]))
             }
             Wanted::Same(input) => {
-                Operation::Same(kept.iter().map(|&k| (builder.slot(input, k), 0)).collect())
+                Operation::Same(kept.iter().map(|&k| builder.slot(input, k)).collect())
             }
             Wanted::Merge(inputs, shifts, is_difference) => {
                 Operation::Merge { terms: terms(inputs, kept), shifts, is_difference }

@@ -93,11 +93,11 @@ fn fill<L: Lane, const V: usize>(
 ) {
     for (scales, pairs) in program.inputs.iter().zip(pairs.chunks_exact_mut(V * L::LANES)) {
         for (part, pairs) in pairs.chunks_exact_mut(2 * L::LANES).enumerate() {
-            let columns = [0, 1].map(|k| {
-                let column = &lanes[scales[k].feature * LANE_STRIDE + part * 2 * L::LANES..];
-                assert!(column.len() >= 2 * L::LANES);
-                column.as_ptr()
-            });
+            let [first, second] = scales;
+            let first = &lanes[first.feature * LANE_STRIDE + part * 2 * L::LANES..];
+            let second = &lanes[second.feature * LANE_STRIDE + part * 2 * L::LANES..];
+            assert!(first.len() >= 2 * L::LANES && second.len() >= 2 * L::LANES);
+            let columns = [first.as_ptr(), second.as_ptr()];
             // SAFETY: the assertion; columns and pairs of vectors of them begin at multiples of
             // their size.
             let [low, high] = unsafe { L::scaled(proof, columns, scales) };
@@ -109,35 +109,129 @@ fn fill<L: Lane, const V: usize>(
     }
 }
 
+// No closures from here on, and so no `map` of arrays: they would be functions of their own, compiled
+// without the instructions.
+
 /// The vectors of a row.
 #[inline(always)]
 fn load<L: Lane, const V: usize>(proof: L::Proof, row: &[i32]) -> [L; V] {
     let row = &row[..V * L::LANES];
-    std::array::from_fn(|vector| {
+    let mut vectors = [L::splat(proof, 0); V];
+    for (v, vector) in vectors.iter_mut().enumerate() {
         // SAFETY: the slice has so many integers, and begins at a multiple of their size.
-        unsafe { L::load(proof, row.as_ptr().wrapping_add(vector * L::LANES)) }
-    })
+        *vector = unsafe { L::load(proof, row.as_ptr().wrapping_add(v * L::LANES)) };
+    }
+    vectors
 }
 
 #[inline(always)]
-fn store<L: Lane, const V: usize>(vectors: [L; V], row: &mut [i32]) {
-    for (vector, row) in vectors.into_iter().zip(row.chunks_exact_mut(L::LANES)) {
+fn store<L: Lane, const V: usize>(vectors: &[L; V], row: &mut [i32]) {
+    for (vector, row) in vectors.iter().zip(row.chunks_exact_mut(L::LANES)) {
         // SAFETY: a slice of so many integers.
         unsafe { vector.store(row.as_mut_ptr()) };
     }
 }
 
-/// A number of each event.
+/// Stores pairs of two numbers.
 #[inline(always)]
-fn number<L: Lane, const V: usize>(proof: L::Proof, numbers: &[i32], slot: Slot) -> [L; V] {
+fn store_pairs<L: Lane, const V: usize>(low: &[L; V], high: &[L; V], row: &mut [i32]) {
+    for ((&low, &high), row) in low.iter().zip(high).zip(row.chunks_exact_mut(L::LANES)) {
+        // SAFETY: a slice of so many integers.
+        unsafe { L::pair(low, high).store(row.as_mut_ptr()) };
+    }
+}
+
+/// Stores four outputs.
+#[inline(always)]
+fn store_quad<L: Lane, const V: usize>(
+    sums: &[[L; V]; QUAD],
+    is_paired: bool,
+    quad: usize,
+    to: &mut [i32],
+) {
+    let row = V * L::LANES;
+    if is_paired {
+        let (first, second) = to[2 * quad * row..][..2 * row].split_at_mut(row);
+        store_pairs(&sums[0], &sums[1], first);
+        store_pairs(&sums[2], &sums[3], second);
+    } else {
+        let to = &mut to[QUAD * quad * row..][..QUAD * row];
+        for (sums, to) in sums.iter().zip(to.chunks_exact_mut(row)) {
+            store(sums, to);
+        }
+    }
+}
+
+/// A cast that rounds and clamps, for all events.
+#[derive(Clone, Copy)]
+struct SimpleCast<L> {
+    add: L,
+    mask: L,
+    bits: u32,
+    right: u32,
+    low: L,
+    high: L,
+}
+
+impl<L: Lane> SimpleCast<L> {
+    #[inline(always)]
+    fn new(proof: L::Proof, cast: &LaneCast) -> Option<SimpleCast<L>> {
+        let LaneCast { is_positive_part, rounding, left, limit } = *cast;
+        let (mut low, high) = match limit {
+            Limit::None => (i32::MIN, i32::MAX),
+            Limit::Clamp { low, high } => (low, high),
+            Limit::Wrap { .. } | Limit::Mask(_) => return None,
+        };
+        // Rounding a negative number gives none above 0.
+        if is_positive_part {
+            low = low.max(0);
+        }
+        if left > 0 || rounding.right == 0 {
+            return None;
+        }
+        Some(SimpleCast {
+            add: L::splat(proof, rounding.add),
+            mask: L::splat(proof, rounding.mask),
+            bits: rounding.bits,
+            right: rounding.right,
+            low: L::splat(proof, low),
+            high: L::splat(proof, high),
+        })
+    }
+
+    #[inline(always)]
+    fn apply(self, x: L) -> L {
+        let correction = x.shift_right(self.bits).and(self.mask);
+        x.add(self.add).add(correction).shift_right(self.right).max(self.low).min(self.high)
+    }
+}
+
+/// A number of each event, shifted to the left.
+#[inline(always)]
+fn number<L: Lane, const V: usize>(
+    proof: L::Proof,
+    numbers: &[i32],
+    slot: Slot,
+    left: u32,
+) -> [L; V] {
     let Slot { place: Place { row, is_paired }, slot } = slot;
     let row = row + if is_paired { slot / 2 } else { slot };
-    let vectors = load::<L, V>(proof, &numbers[row * V * L::LANES..]);
-    match (is_paired, slot % 2) {
-        (false, _) => vectors,
-        (true, 0) => vectors.map(|x| x.shift_left(16).shift_right(16)),
-        (true, _) => vectors.map(|x| x.shift_right(16)),
+    let mut vectors = load::<L, V>(proof, &numbers[row * V * L::LANES..]);
+    if is_paired {
+        for x in &mut vectors {
+            *x = if slot.is_multiple_of(2) {
+                x.shift_left(16).shift_right(16)
+            } else {
+                x.shift_right(16)
+            };
+        }
     }
+    if left > 0 {
+        for x in &mut vectors {
+            *x = x.shift_left(left);
+        }
+    }
+    vectors
 }
 
 #[inline(always)]
@@ -147,50 +241,93 @@ fn run_step<L: Lane, const V: usize>(
     from: &[i32],
     to: &mut [i32],
 ) {
+    let row = V * L::LANES;
     match &step.operation {
         Operation::Dense(dense) => {
-            for quad in 0..dense.biases.len() {
-                let sums = match dense.cut {
-                    None => sums::<L, V>(proof, dense, quad, from),
-                    Some(cut) => cut_sums::<L, V>(proof, dense, quad, from, cut),
-                };
-                put_quad::<L, V>(proof, step, quad, sums, to);
-            }
-        }
-        Operation::Same(terms) => {
-            put_each::<L, V>(proof, step, terms.len(), to, |k| {
-                let (slot, left) = terms[k];
-                number::<L, V>(proof, from, slot).map(|x| x.shift_left(left))
-            });
-        }
-        Operation::Merge { terms, shifts, is_difference } => {
-            put_each::<L, V>(proof, step, terms.len(), to, |k| {
-                let a = number::<L, V>(proof, from, terms[k][0]);
-                let b = number::<L, V>(proof, from, terms[k][1]);
-                std::array::from_fn(|v| {
-                    let (a, b) = (a[v].shift_left(shifts[0]), b[v].shift_left(shifts[1]));
-                    if *is_difference { a.sub(b) } else { a.add(b) }
-                })
-            });
-        }
-        Operation::Dot { terms, limit } => {
-            let mut sums = [L::splat(proof, 0); V];
-            for pair in terms {
-                let [a, b] = pair.map(|slot| {
-                    let x = number::<L, V>(proof, from, slot);
-                    match *limit {
-                        None => x,
-                        Some(limit) => {
-                            let (low, high) = (L::splat(proof, -limit), L::splat(proof, limit));
-                            x.map(|x| x.max(low).min(high))
-                        }
+            // What all of the trigger's layers are has loops of its own, without a branch in them.
+            match (dense.cut, &step.casts[..]) {
+                (None, []) => {
+                    for quad in 0..dense.biases.len() {
+                        let sums = sums::<L, V>(proof, dense, quad, from);
+                        store_quad(&sums, step.output.is_paired, quad, to);
                     }
-                });
-                sums = std::array::from_fn(|v| sums[v].add(a[v].mul(b[v])));
+                }
+                (None, [cast]) if let Some(cast) = SimpleCast::<L>::new(proof, cast) => {
+                    for quad in 0..dense.biases.len() {
+                        let mut sums = sums::<L, V>(proof, dense, quad, from);
+                        for sums in &mut sums {
+                            for x in sums.iter_mut() {
+                                *x = cast.apply(*x);
+                            }
+                        }
+                        store_quad(&sums, step.output.is_paired, quad, to);
+                    }
+                }
+                (cut, casts) => {
+                    for quad in 0..dense.biases.len() {
+                        let mut sums = match cut {
+                            None => sums::<L, V>(proof, dense, quad, from),
+                            Some(cut) => cut_sums::<L, V>(proof, dense, quad, from, cut),
+                        };
+                        for sums in &mut sums {
+                            cast(proof, sums, casts);
+                        }
+                        store_quad(&sums, step.output.is_paired, quad, to);
+                    }
+                }
             }
-            put_each::<L, V>(proof, step, 1, to, |_| sums);
+        }
+        other => {
+            let n = other.len();
+            let n_rows = if step.output.is_paired { n.div_ceil(2) } else { n };
+            for (k, to) in to.chunks_exact_mut(row).take(n_rows).enumerate() {
+                if step.output.is_paired {
+                    let low = made::<L, V>(proof, step, from, 2 * k);
+                    let high = made::<L, V>(proof, step, from, (2 * k + 1).min(n - 1));
+                    store_pairs(&low, &high, to);
+                } else {
+                    store(&made::<L, V>(proof, step, from, k), to);
+                }
+            }
         }
     }
+}
+
+/// One number of a step that is not dense.
+#[inline(always)]
+fn made<L: Lane, const V: usize>(
+    proof: L::Proof,
+    step: &ProgramStep,
+    from: &[i32],
+    k: usize,
+) -> [L; V] {
+    let mut made = [L::splat(proof, 0); V];
+    match &step.operation {
+        Operation::Dense(_) => {}
+        Operation::Same(terms) => made = number::<L, V>(proof, from, terms[k], 0),
+        Operation::Merge { terms, shifts, is_difference } => {
+            made = number::<L, V>(proof, from, terms[k][0], shifts[0]);
+            let others = number::<L, V>(proof, from, terms[k][1], shifts[1]);
+            for (x, &other) in made.iter_mut().zip(&others) {
+                *x = if *is_difference { x.sub(other) } else { x.add(other) };
+            }
+        }
+        Operation::Dot { terms, limit } => {
+            for pair in terms {
+                let mut a = number::<L, V>(proof, from, pair[0], 0);
+                let mut b = number::<L, V>(proof, from, pair[1], 0);
+                if let Some(limit) = *limit {
+                    clamp(proof, &mut a, -limit, limit);
+                    clamp(proof, &mut b, -limit, limit);
+                }
+                for ((sum, a), &b) in made.iter_mut().zip(&a).zip(&b) {
+                    *sum = sum.add(a.mul(b));
+                }
+            }
+        }
+    }
+    cast(proof, &mut made, &step.casts);
+    made
 }
 
 /// Sums of four outputs for all events that go together.
@@ -201,7 +338,7 @@ fn sums<L: Lane, const V: usize>(
     quad: usize,
     numbers: &[i32],
 ) -> [[L; V]; QUAD] {
-    let mut sums = dense.biases[quad].map(|bias| [L::splat(proof, bias); V]);
+    let mut sums = biases::<L, V>(proof, dense, quad);
     let weights = &dense.weights[quad * dense.n_pairs..][..dense.n_pairs];
     let pairs = &numbers[dense.input.row * V * L::LANES..];
     for (weights, pairs) in weights.iter().zip(pairs.chunks_exact(V * L::LANES)) {
@@ -216,6 +353,19 @@ fn sums<L: Lane, const V: usize>(
     sums
 }
 
+#[inline(always)]
+fn biases<L: Lane, const V: usize>(
+    proof: L::Proof,
+    dense: &DenseSteps,
+    quad: usize,
+) -> [[L; V]; QUAD] {
+    let mut sums = [[L::splat(proof, 0); V]; QUAD];
+    for (sums, &bias) in sums.iter_mut().zip(&dense.biases[quad]) {
+        *sums = [L::splat(proof, bias); V];
+    }
+    sums
+}
+
 /// The same with products that are rounded one by one.
 #[inline(always)]
 fn cut_sums<L: Lane, const V: usize>(
@@ -225,14 +375,14 @@ fn cut_sums<L: Lane, const V: usize>(
     numbers: &[i32],
     cut: Rounding,
 ) -> [[L; V]; QUAD] {
-    let mut sums = dense.biases[quad].map(|bias| [L::splat(proof, bias); V]);
+    let mut sums = biases::<L, V>(proof, dense, quad);
     let weights = &dense.weights[quad * dense.n_pairs..][..dense.n_pairs];
     let pairs = &numbers[dense.input.row * V * L::LANES..];
     for (weights, pairs) in weights.iter().zip(pairs.chunks_exact(V * L::LANES)) {
         let pairs = load::<L, V>(proof, pairs);
         for (sums, &weights) in sums.iter_mut().zip(weights) {
-            let (low, high) =
-                (L::splat(proof, i32::from(weights as i16)), L::splat(proof, weights >> 16));
+            let low = L::splat(proof, i32::from(weights as i16));
+            let high = L::splat(proof, weights >> 16);
             for (sum, pair) in sums.iter_mut().zip(pairs) {
                 let first = pair.shift_left(16).shift_right(16).mul(low);
                 let second = pair.shift_right(16).mul(high);
@@ -257,77 +407,52 @@ fn rounded<L: Lane>(proof: L::Proof, x: L, rounding: Rounding) -> L {
 }
 
 #[inline(always)]
-fn limited<L: Lane>(proof: L::Proof, x: L, limit: Limit) -> L {
+fn clamp<L: Lane, const V: usize>(proof: L::Proof, vectors: &mut [L; V], low: i32, high: i32) {
+    let (low, high) = (L::splat(proof, low), L::splat(proof, high));
+    for x in vectors {
+        *x = x.max(low).min(high);
+    }
+}
+
+#[inline(always)]
+fn limit<L: Lane, const V: usize>(proof: L::Proof, vectors: &mut [L; V], limit: Limit) {
     match limit {
-        Limit::None => x,
-        Limit::Clamp { low, high } => x.max(L::splat(proof, low)).min(L::splat(proof, high)),
-        Limit::Wrap { unused } => x.shift_left(unused).shift_right(unused),
-        Limit::Mask(mask) => x.and(L::splat(proof, mask)),
-    }
-}
-
-/// The same cast of several vectors.
-#[inline(always)]
-fn cast<L: Lane, const V: usize>(proof: L::Proof, mut x: [L; V], casts: &[LaneCast]) -> [L; V] {
-    for LaneCast { is_positive_part, rounding, left, limit } in casts {
-        if *is_positive_part {
-            x = x.map(|x| x.max(L::splat(proof, 0)));
+        Limit::None => {}
+        Limit::Clamp { low, high } => clamp(proof, vectors, low, high),
+        Limit::Wrap { unused } => {
+            for x in vectors {
+                *x = x.shift_left(unused).shift_right(unused);
+            }
         }
-        if rounding.right > 0 {
-            x = x.map(|x| rounded(proof, x, *rounding));
-        } else if *left > 0 {
-            x = x.map(|x| x.shift_left(*left));
-        }
-        x = x.map(|x| limited(proof, x, *limit));
-    }
-    x
-}
-
-/// Casts and stores four outputs.
-#[inline(always)]
-fn put_quad<L: Lane, const V: usize>(
-    proof: L::Proof,
-    step: &ProgramStep,
-    quad: usize,
-    sums: [[L; V]; QUAD],
-    to: &mut [i32],
-) {
-    let row = V * L::LANES;
-    let [a, b, c, d] = sums.map(|x| cast(proof, x, &step.casts));
-    if step.output.is_paired {
-        let to = &mut to[2 * quad * row..][..2 * row];
-        let (first, second) = to.split_at_mut(row);
-        store(std::array::from_fn::<L, V, _>(|v| L::pair(a[v], b[v])), first);
-        store(std::array::from_fn::<L, V, _>(|v| L::pair(c[v], d[v])), second);
-    } else {
-        let to = &mut to[QUAD * quad * row..][..QUAD * row];
-        for (x, to) in [a, b, c, d].into_iter().zip(to.chunks_exact_mut(row)) {
-            store(x, to);
+        Limit::Mask(mask) => {
+            let mask = L::splat(proof, mask);
+            for x in vectors {
+                *x = x.and(mask);
+            }
         }
     }
 }
 
-/// Casts and stores numbers that are made one by one.
+/// The same casts of several vectors.
 #[inline(always)]
-fn put_each<L: Lane, const V: usize>(
-    proof: L::Proof,
-    step: &ProgramStep,
-    n: usize,
-    to: &mut [i32],
-    make: impl Fn(usize) -> [L; V],
-) {
-    let row = V * L::LANES;
-    let made = |k: usize| {
-        if k < n { cast(proof, make(k), &step.casts) } else { [L::splat(proof, 0); V] }
-    };
-    let n_rows = if step.output.is_paired { n.div_ceil(2) } else { n };
-    for (k, to) in to.chunks_exact_mut(row).take(n_rows).enumerate() {
-        if step.output.is_paired {
-            let (low, high) = (made(2 * k), made(2 * k + 1));
-            store(std::array::from_fn::<L, V, _>(|v| L::pair(low[v], high[v])), to);
-        } else {
-            store(made(k), to);
+fn cast<L: Lane, const V: usize>(proof: L::Proof, vectors: &mut [L; V], casts: &[LaneCast]) {
+    for cast in casts {
+        if cast.is_positive_part {
+            let zero = L::splat(proof, 0);
+            for x in vectors.iter_mut() {
+                *x = x.max(zero);
+            }
         }
+        if cast.rounding.right > 0 {
+            for x in vectors.iter_mut() {
+                *x = rounded(proof, *x, cast.rounding);
+            }
+        } else if cast.left > 0 {
+            for x in vectors.iter_mut() {
+                *x = x.shift_left(cast.left);
+            }
+        }
+        limit(proof, vectors, cast.limit);
     }
 }
 
@@ -341,18 +466,25 @@ fn of_outputs<L: Lane, const V: usize>(
 ) {
     let mut totals = [L::splat(proof, 0); V];
     for &slot in &scores.outputs {
-        let x = number::<L, V>(proof, numbers, slot);
-        let x = if scores.is_squared { x.map(|x| x.mul(x)) } else { x };
-        let x = cast(proof, x, &scores.casts);
-        totals = std::array::from_fn(|v| totals[v].add(x[v]));
+        let mut vectors = number::<L, V>(proof, numbers, slot, 0);
+        if scores.is_squared {
+            for x in &mut vectors {
+                *x = x.mul(*x);
+            }
+        }
+        cast(proof, &mut vectors, &scores.casts);
+        for (total, &x) in totals.iter_mut().zip(&vectors) {
+            *total = total.add(x);
+        }
     }
-    let totals = totals.map(|x| limited(proof, x, scores.of_sum).shift_left(scores.left));
+    limit(proof, &mut totals, scores.of_sum);
     for (totals, out) in totals.chunks_exact(2).zip(out.chunks_exact_mut(2 * L::LANES)) {
         let [low, high] = L::in_order([totals[0], totals[1]]);
         // SAFETY: a slice of twice so many integers.
-        unsafe { low.store(out.as_mut_ptr()) };
+        unsafe { low.shift_left(scores.left).store(out.as_mut_ptr()) };
+        let to = out.as_mut_ptr().wrapping_add(L::LANES);
         // SAFETY: its second half.
-        unsafe { high.store(out.as_mut_ptr().wrapping_add(L::LANES)) };
+        unsafe { high.shift_left(scores.left).store(to) };
     }
 }
 
