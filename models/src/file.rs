@@ -629,6 +629,39 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_fixed_point_numbers_survives_the_way_and_damage_of_it_never_panics() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/reference/hls/dense");
+        let network = crate::hls::Network::read_project(&folder).unwrap();
+        let detector = Detector::of_project(network).unwrap();
+        let spec = FeatureSpec::parse("jet[0..8].(pt,eta)").unwrap();
+        let model = Model::new(spec, detector, Provenance::default()).unwrap();
+        let bytes = model.to_bytes();
+        let back = Model::from_bytes(&bytes).unwrap();
+        assert_eq!((&back, &back.to_bytes()), (&model, &bytes));
+        assert!(back.scorer_with(Isa::best(), PlanChoice::Walk).is_err());
+        let payload = &bytes[HEADER_BYTES..];
+        let mut rows = RowBuffer::new(16);
+        rows.set_len(3);
+        let mut n_read = 0;
+        for at in (0..payload.len()).step_by(3) {
+            for flip in [0x01, 0x02, 0x80, 0xff] {
+                let mut damaged = payload.to_vec();
+                damaged[at] ^= flip;
+                // Some changes make another valid model: those score without harm.
+                if let Ok(model) = Model::from_bytes(&with_header(FORMAT_VERSION, 3, &damaged)) {
+                    n_read += 1;
+                    let portable = Isa::from_name("portable").unwrap();
+                    for isa in [portable, Isa::best()] {
+                        let scorer = model.scorer_with(isa, PlanChoice::Auto).unwrap();
+                        scorer.score(rows.rows(), &mut scorer.scratch(), &mut [0; 3]);
+                    }
+                }
+            }
+        }
+        assert!(n_read > 100, "{n_read} were read");
+    }
+
+    #[test]
     fn every_flipped_bit_of_a_byte_is_refused() {
         let bytes = small().to_bytes();
         for at in 0..bytes.len() {

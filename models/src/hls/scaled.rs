@@ -58,7 +58,7 @@ impl ScaledInput {
         };
         let bits = unscaled.integer_bits() + first;
         let is_modular = unscaled.is_signed() && unscaled.overflow() == Overflow::Wrap;
-        if !is_modular || !(1..=16).contains(&bits) || first > finest {
+        if !is_modular || unscaled.integer_bits() < 1 || bits > 16 || first > finest {
             return Err(format!("differences of {unscaled} from {}", offset.format()));
         }
         // In units of 2^−first, modulo 2^16.
