@@ -68,7 +68,7 @@ impl Scenario {
         };
         Ok(RunConfig {
             source: fixture(&self.stream).into(),
-            model: self.model.as_deref().map(fixture),
+            models: self.model.as_deref().map(fixture).into_iter().collect(),
             engine: Engine::default(),
             menu: self.menu.as_deref().map(|m| Path::new(env!("CARGO_MANIFEST_DIR")).join(m)),
             thresholds: self

@@ -8,6 +8,7 @@ use scout40_models::{RowBuffer, Score};
 use scout40_replay::lhc::CrossingId;
 use scout40_replay::pacing::SlotRun;
 
+use crate::models::{LoadedModel, fillers};
 use crate::trigger::{Mask, Menu};
 
 /// Most crossings in a batch.
@@ -47,8 +48,8 @@ pub struct Batch {
     pub lumi: u32,
     /// Reporting interval of all its crossings.
     pub interval: u64,
-    /// Feature rows; no column if there is no model.
-    pub rows: RowBuffer,
+    /// Feature rows, one buffer for each specification that models have.
+    pub rows: Vec<RowBuffer>,
     /// Orbit per crossing; not of those that were passed over unread.
     pub orbits: Vec<u32>,
     /// Crossing number per crossing; likewise.
@@ -65,8 +66,8 @@ pub struct Batch {
     pub arrival_ps: u64,
     /// Per line: crossings that pass its cuts (score lines: not used).
     pub cuts: Vec<Mask>,
-    /// Score per crossing.
-    pub scores: Vec<Score>,
+    /// Per model: score per crossing.
+    pub scores: Vec<Vec<Score>>,
     /// Per line: crossings that it selects, before the prescale.
     pub selected: Vec<Mask>,
     /// Per line: crossings that it accepts.
@@ -82,12 +83,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of at most `capacity` crossings with `n_features` columns of rows.
+    /// A batch of at most `capacity` crossings with the rows and scores of these models.
     ///
     /// # Panics
     /// If the capacity is no multiple of 64 up to 512: the configuration was checked.
     #[must_use]
-    pub fn new(capacity: usize, n_features: usize, menu: &Menu) -> Batch {
+    pub fn new(capacity: usize, models: &[LoadedModel], menu: &Menu) -> Batch {
         assert!(capacity <= BATCH_MAX && capacity.is_multiple_of(64) && capacity > 0);
         let masks = vec![Mask::default(); menu.lines().len()];
         Batch {
@@ -95,7 +96,7 @@ impl Batch {
             run: 0,
             lumi: 0,
             interval: 0,
-            rows: RowBuffer::new(n_features),
+            rows: fillers(models).map(|m| RowBuffer::new(m.scorer.n_features())).collect(),
             orbits: Vec::with_capacity(capacity),
             bxs: Vec::with_capacity(capacity),
             process: vec![0; capacity],
@@ -104,7 +105,7 @@ impl Batch {
             segments: Vec::with_capacity(capacity),
             arrival_ps: 0,
             cuts: masks.clone(),
-            scores: vec![0; capacity],
+            scores: vec![vec![0; capacity]; models.len()],
             selected: masks.clone(),
             accepted: masks,
             started_ps: 0,

@@ -22,6 +22,8 @@ use crate::config::LoadedModel;
 pub struct Calibration {
     /// Name of the line.
     pub line: String,
+    /// Name of the model that scores.
+    pub model: String,
     /// Rate that was asked for.
     pub target_khz: f64,
     /// Accept iff score >= threshold, in the model's integers.
@@ -157,6 +159,7 @@ pub fn calibrate(
         let Interval { value, low, high } = found.rate_khz;
         *calibration = Calibration {
             line: std::mem::take(&mut calibration.line),
+            model: std::mem::take(&mut calibration.model),
             target_khz: calibration.target_khz,
             threshold: found.threshold,
             scored: found.scored,

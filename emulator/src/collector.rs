@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use scout40_replay::event::Block;
 use scout40_replay::inject::Injector;
+use scout40_studies::overlap::{Overlaps, any_and_several};
 
 use crate::batch::{Batch, Outcome};
 use crate::counters::Counts;
@@ -26,6 +27,14 @@ const BACKLOG_MAX: usize = 8;
 struct Span {
     scored: u64,
     accepted: Vec<u64>,
+    /// Accepted by this line alone.
+    pure: Vec<u64>,
+}
+
+impl Span {
+    fn new(n_lines: usize) -> Span {
+        Span { scored: 0, accepted: vec![0; n_lines], pure: vec![0; n_lines] }
+    }
 }
 
 /// What a line did in the whole run.
@@ -75,8 +84,10 @@ pub struct Collector<'a> {
     pub scored_background: u64,
     /// Latencies.
     pub latency: LatencyRecorder,
-    /// Score histogram, if there is a model.
-    pub histogram: Option<ScoreHistogram>,
+    /// Background crossings that lines accepted together and alone.
+    pub overlaps: Overlaps,
+    /// Score histogram of each model.
+    pub histograms: Vec<ScoreHistogram>,
     /// Rows of `rates.csv`, intervals first come, luminosity sections at the end.
     pub rates: Vec<RateRow>,
     interval: Option<(u32, u64)>,
@@ -98,8 +109,8 @@ pub struct CollectorParts<'a> {
     pub interval_length: IntervalLength,
     /// Recorder of latencies.
     pub latency: LatencyRecorder,
-    /// Histogram of scores, if there is a model.
-    pub histogram: Option<ScoreHistogram>,
+    /// Histogram of the scores of each model.
+    pub histograms: Vec<ScoreHistogram>,
     /// The latency log.
     pub log: LatencyLog,
     /// Where accepted events go, if anywhere.
@@ -124,10 +135,11 @@ impl<'a> Collector<'a> {
             signals: vec![signal; n_signals],
             scored_background: 0,
             latency: parts.latency,
-            histogram: parts.histogram,
+            overlaps: Overlaps::new(n_lines),
+            histograms: parts.histograms,
             rates: Vec::new(),
             interval: None,
-            of_interval: Span { scored: 0, accepted: vec![0; n_lines] },
+            of_interval: Span::new(n_lines),
             of_lumi: BTreeMap::new(),
             log: parts.log,
             backlog: VecDeque::new(),
@@ -168,11 +180,11 @@ impl<'a> Collector<'a> {
         self.scored_background += scored;
         self.of_interval.scored += scored;
         let n_lines = self.lines.len();
-        let of_lumi = self
-            .of_lumi
-            .entry((batch.run, batch.lumi))
-            .or_insert_with(|| Span { scored: 0, accepted: vec![0; n_lines] });
+        let of_lumi =
+            self.of_lumi.entry((batch.run, batch.lumi)).or_insert_with(|| Span::new(n_lines));
         of_lumi.scored += scored;
+        self.overlaps.add_masks(&batch.accepted, &background);
+        let (_, several) = any_and_several(&batch.accepted, &background);
         let mut any = Mask::default();
         for (k, line) in self.lines.iter_mut().enumerate() {
             let mask = &batch.accepted[k];
@@ -182,6 +194,11 @@ impl<'a> Collector<'a> {
             line.accepted_signal += count(mask) - accepted;
             self.of_interval.accepted[k] += accepted;
             of_lumi.accepted[k] += accepted;
+            if accepted > 0 {
+                let pure = accepted - count(&and(mask, &several));
+                self.of_interval.pure[k] += pure;
+                of_lumi.pure[k] += pure;
+            }
             any.iter_mut().zip(mask).for_each(|(any, word)| *any |= word);
         }
         self.counts.accepted += count(&any);
@@ -226,14 +243,15 @@ impl<'a> Collector<'a> {
     }
 
     fn record_scores(&mut self, batch: &Batch) {
-        let Some(histogram) = &mut self.histogram else { return };
-        let scores = &batch.scores[..batch.len];
-        if batch.has_signal {
-            for (&score, &process) in scores.iter().zip(&batch.process) {
-                histogram.record(usize::from(process), score);
+        for (histogram, scores) in self.histograms.iter_mut().zip(&batch.scores) {
+            let scores = &scores[..batch.len];
+            if batch.has_signal {
+                for (&score, &process) in scores.iter().zip(&batch.process) {
+                    histogram.record(usize::from(process), score);
+                }
+            } else {
+                histogram.record_background(scores);
             }
-        } else {
-            histogram.record_background(scores);
         }
     }
 
@@ -243,7 +261,7 @@ impl<'a> Collector<'a> {
             let line_bits = batch.accepted.iter().enumerate();
             let lines = line_bits.map(|(k, mask)| (mask[lane / 64] >> (lane % 64) & 1) << k).sum();
             let mut verdict = crate::sink::Verdict {
-                score: batch.scores[lane],
+                score: batch.scores.first().map_or(0, |scores| scores[lane]),
                 lines,
                 process: batch.process[lane],
                 signal_event: 0,
@@ -272,7 +290,7 @@ impl<'a> Collector<'a> {
     fn end_interval(&mut self) -> Result<()> {
         let Some((run, number)) = self.interval.take() else { return Ok(()) };
         let span = std::mem::take(&mut self.of_interval);
-        self.of_interval.accepted = vec![0; self.lines.len()];
+        self.of_interval = Span::new(self.lines.len());
         self.push_rows("interval", run, number, &span);
         let latencies = self.latency.end_interval(|interval| Latencies {
             total: interval.total.clone(),
@@ -287,9 +305,10 @@ impl<'a> Collector<'a> {
     }
 
     fn push_rows(&mut self, span: &'static str, run: u32, number: u64, of: &Span) {
-        for (line, &accepted) in self.menu.lines().iter().zip(&of.accepted) {
+        let counts = of.accepted.iter().zip(&of.pure);
+        for (line, (&accepted, &pure)) in self.menu.lines().iter().zip(counts) {
             let (line, scored) = (line.name.clone(), of.scored);
-            self.rates.push(RateRow { span, run, number, line, scored, accepted });
+            self.rates.push(RateRow { span, run, number, line, scored, accepted, pure });
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use scout40_models::{FillPlan, Isa, Model, PlanChoice, Scorer};
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::StreamHeader;
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
@@ -17,6 +16,8 @@ use scout40_replay::source::{Delivery, FileSource, Source, SourceFacts};
 use crate::affinity::allowed_cores;
 use crate::batch::BATCH_MAX;
 use crate::calibrate::{Calibration, calibrate};
+pub use crate::models::{Engine, LoadedModel, read_model};
+use crate::models::{MODELS_MAX, load_models, scored_models};
 use crate::network::{Counters, NetworkOptions};
 use crate::reader::{ReaderOptions, end_of_orbits};
 use crate::source::{OpenSource, SourceSpec, open_source};
@@ -113,9 +114,9 @@ pub enum Keep {
 pub struct RunConfig {
     /// Where events come from.
     pub source: SourceSpec,
-    /// The model.
-    pub model: Option<PathBuf>,
-    /// How it is evaluated.
+    /// The models.
+    pub models: Vec<PathBuf>,
+    /// How they are evaluated.
     pub engine: Engine,
     /// A menu file.
     pub menu: Option<PathBuf>,
@@ -163,60 +164,6 @@ pub struct RunConfig {
     pub interval: Duration,
     /// Which columns accepted events keep.
     pub keep: Keep,
-}
-
-/// How models are evaluated; changes no score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Engine {
-    /// Which instructions.
-    pub isa: Isa,
-    /// Which plan.
-    pub plan: PlanChoice,
-}
-
-impl Default for Engine {
-    fn default() -> Engine {
-        Engine { isa: Isa::best(), plan: PlanChoice::Auto }
-    }
-}
-
-/// A model, ready to score.
-pub struct LoadedModel {
-    /// As read.
-    pub model: Model,
-    /// Scores.
-    pub scorer: Box<dyn Scorer>,
-    /// Fills rows.
-    pub plan: FillPlan,
-}
-
-/// Reads a model file.
-///
-/// # Errors
-/// A file that cannot be read or is no model, with its name.
-pub fn read_model(path: &Path) -> Result<Model> {
-    Model::read(path).with_context(|| format!("while reading the model `{}`", path.display()))
-}
-
-impl LoadedModel {
-    /// Reads a model file.
-    ///
-    /// # Errors
-    /// A file that cannot be read or is no model, or a plan that cannot evaluate it.
-    pub fn read(path: &Path, engine: Engine) -> Result<LoadedModel> {
-        LoadedModel::new(read_model(path)?, engine)
-            .with_context(|| format!("`{}` cannot be evaluated so", path.display()))
-    }
-
-    /// A model that is in memory.
-    ///
-    /// # Errors
-    /// A plan that cannot evaluate it.
-    pub fn new(model: Model, engine: Engine) -> Result<LoadedModel> {
-        let scorer = model.scorer_with(engine.isa, engine.plan)?;
-        let plan = FillPlan::with_isa(model.spec(), engine.isa);
-        Ok(LoadedModel { scorer, plan, model })
-    }
 }
 
 /// Cores of the threads.
@@ -284,8 +231,8 @@ pub struct RunPlan {
     pub facts: SourceFacts,
     /// What is counted while the stream is received, if it comes over the network.
     pub network: Option<Arc<Counters>>,
-    /// The model.
-    pub model: Option<LoadedModel>,
+    /// The models.
+    pub models: Vec<LoadedModel>,
     /// The lines.
     pub menu: Menu,
     /// What `--target-rate` came to.
@@ -348,19 +295,17 @@ impl PreparedRun {
                 placement.workers.len() + placement.decoders.len() + 1,
             ));
         }
-        let model = config.model.as_deref();
-        let model = model.map(|path| LoadedModel::read(path, config.engine)).transpose()?;
+        let models = load_models(&config.models, config.engine)?;
         let OpenSource { source, facts, network } =
             open_source(&config, &placement.decoders, &mut warnings)?;
         check_end(&config, &facts)?;
         let scheme = config.scheme.load()?;
         let rate_scheme = rate_scheme(scheme.as_ref(), source.as_ref(), &mut warnings);
-        let (menu, calibrations) =
-            build_menu(&config, model.as_ref(), rate_scheme.collision_rate_hz())?;
+        let (menu, calibrations) = build_menu(&config, &models, rate_scheme.collision_rate_hz())?;
         if menu.lines().is_empty() {
             warnings.push("no line: every event is scored, none is accepted".into());
         }
-        let needed = needed_columns(&config, model.as_ref(), &menu, source.columns())?;
+        let needed = needed_columns(&config, &models, &menu, source.columns())?;
         let (injector, signal_digests) = build_injector(&config, needed.required)?;
         let overload = match config.stall {
             true => Overload::Stall,
@@ -379,7 +324,7 @@ impl PreparedRun {
                 network,
                 wanted: needed.wanted,
                 config,
-                model,
+                models,
                 menu,
                 calibrations,
                 injector,
@@ -418,11 +363,20 @@ fn check_numbers(config: &RunConfig) -> Result<(), UsageError> {
         return refuse(text);
     }
     let scores = !config.target_rates_hz.is_empty() || !config.thresholds.is_empty();
-    if config.model.is_none() && scores {
+    if config.models.is_empty() && scores {
         return refuse("a threshold on the score needs a model\nhint: add `--model M.model`");
     }
-    if config.model.is_none() && config.menu.is_none() {
+    if config.models.is_empty() && config.menu.is_none() {
         return refuse("expected a model or a menu of cuts\nhint: add `--model` or `--menu`");
+    }
+    if config.models.len() > MODELS_MAX {
+        return refuse(&format!("expected at most {MODELS_MAX} models"));
+    }
+    if config.models.len() > 1 && !config.thresholds.is_empty() {
+        return refuse(
+            "expected one model with `--threshold`, which is in the units of a model\n\
+             hint: write the lines into a menu, each with `model = \"NAME\"`",
+        );
     }
     Ok(())
 }
@@ -459,42 +413,49 @@ fn rate_scheme(
 
 fn build_menu(
     config: &RunConfig,
-    model: Option<&LoadedModel>,
+    models: &[LoadedModel],
     collision_rate_hz: f64,
 ) -> Result<(Menu, Vec<Calibration>)> {
     let mut menu = Menu::default();
-    let mut calibrations = Vec::new();
+    let mut all = Vec::new();
+    let scored = scored_models(models);
     if let Some(path) = &config.menu {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("while reading the menu `{}`", path.display()))?;
-        menu.add_toml(&text, model.map(|m| m.scorer.as_ref()))
+        menu.add_toml(&text, &scored)
             .with_context(|| format!("while reading the menu `{}`", path.display()))?;
     }
-    let Some(model) = model else { return Ok((menu, calibrations)) };
-    for threshold in &config.thresholds {
-        let name = match threshold {
-            Threshold::Display(value) => format!("score>={value}"),
-            Threshold::Raw(raw) => format!("score>=raw:{raw}"),
+    for (number, model) in models.iter().enumerate() {
+        for threshold in &config.thresholds {
+            let name = match threshold {
+                Threshold::Display(value) => format!("score>={value}"),
+                Threshold::Raw(raw) => format!("score>=raw:{raw}"),
+            };
+            menu.add_score_line(&name, *threshold, config.prescale, &scored, number)?;
+        }
+        let Some(path) = config.calibrate.as_ref().filter(|_| !config.target_rates_hz.is_empty())
+        else {
+            continue;
         };
-        menu.add_score_line(&name, *threshold, config.prescale, model.scorer.as_ref())?;
-    }
-    if let (Some(path), false) = (&config.calibrate, config.target_rates_hz.is_empty()) {
-        for &target_hz in &config.target_rates_hz {
-            let name = format!("rate<={}kHz", target_hz / 1000.0);
-            calibrations.push(Calibration {
-                line: name,
+        let calibration = |target_hz: &f64| {
+            let line = format!("rate<={}kHz", target_hz / 1000.0);
+            Calibration {
+                line: if models.len() > 1 { format!("{} {line}", model.name) } else { line },
+                model: model.name.clone(),
                 target_khz: target_hz / 1000.0,
                 ..Calibration::default()
-            });
-        }
+            }
+        };
+        let mut calibrations: Vec<Calibration> =
+            config.target_rates_hz.iter().map(calibration).collect();
         calibrate(path, model, collision_rate_hz, &mut calibrations)?;
         for calibration in &calibrations {
             let threshold = Threshold::Raw(calibration.threshold);
-            let (name, scorer) = (&calibration.line, model.scorer.as_ref());
-            menu.add_score_line(name, threshold, config.prescale, scorer)?;
+            menu.add_score_line(&calibration.line, threshold, config.prescale, &scored, number)?;
         }
+        all.extend(calibrations);
     }
-    Ok((menu, calibrations))
+    Ok((menu, all))
 }
 
 struct NeededColumns {
@@ -506,12 +467,12 @@ struct NeededColumns {
 
 fn needed_columns(
     config: &RunConfig,
-    model: Option<&LoadedModel>,
+    models: &[LoadedModel],
     menu: &Menu,
     available: ColumnSet,
 ) -> Result<NeededColumns> {
-    let of_model = model.map_or(ColumnSet::EMPTY, |m| m.model.spec().columns());
-    let mut required = of_model.union(menu.columns());
+    let of_models = models.iter().map(|m| m.model.spec().columns());
+    let mut required = of_models.fold(menu.columns(), ColumnSet::union);
     if config.injections.iter().any(|spec| spec.mode == Mode::Overlay) {
         required = overlay_columns(required);
     }

@@ -17,6 +17,7 @@ pub mod counters;
 pub mod generate;
 pub mod jitter;
 pub mod latency;
+pub mod models;
 pub mod network;
 pub mod new_physics;
 pub mod observables;

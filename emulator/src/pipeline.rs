@@ -176,7 +176,7 @@ fn collector<'a>(
         injector: plan.injector.as_ref(),
         interval_length: IntervalLength(plan.config.interval),
         latency: LatencyRecorder::new(clock),
-        histogram: plan.model.as_ref().map(histogram),
+        histograms: plan.models.iter().map(histogram).collect(),
         log: LatencyLog::new(SystemTime::now())?,
         accepted,
     }))
@@ -186,9 +186,8 @@ fn collector<'a>(
 /// All batches of the run, with all the memory that they will ever use.
 fn batches(plan: &RunPlan) -> Vec<Box<Batch>> {
     let size = plan.config.batch_size;
-    let n_features = plan.model.as_ref().map_or(0, |m| m.scorer.n_features());
     let n = BATCHES_MIN.max(READ_AHEAD_EVENTS / size);
-    (0..n).map(|_| Box::new(Batch::new(size, n_features, &plan.menu))).collect()
+    (0..n).map(|_| Box::new(Batch::new(size, &plan.models, &plan.menu))).collect()
 }
 
 fn start_workers<'scope, 'env>(
@@ -204,9 +203,8 @@ fn start_workers<'scope, 'env>(
         let (output, from_worker) = ring(n_batches);
         dealer.senders.push(to_worker);
         dealer.receivers.push(from_worker);
-        let scorer = plan.model.as_ref().map(|m| m.scorer.as_ref());
-        let (menu, pace) = (&plan.menu, plan.pace);
-        let worker = Worker { shared, scorer, menu, pace, input, output };
+        let (models, menu, pace) = (&plan.models[..], &plan.menu, plan.pace);
+        let worker = Worker { shared, models, menu, pace, input, output };
         let thread = Builder::new().name(format!("worker-{k}")).spawn_scoped(scope, move || {
             let _ = pin_to(&[core]);
             worker.run();
@@ -367,9 +365,14 @@ impl CoreZero<'_> {
         let distinct = self.plan.distinct_crossings();
         let rates = &self.collector.rates;
         write_rates(&folder.file("rates.csv"), rates, distinct, collision_rate_hz)?;
-        if let (Some(histogram), Some(model)) = (&self.collector.histogram, &self.plan.model) {
-            let signals = self.plan.signal_names();
-            write_scores(&folder.file("scores.csv"), histogram, model.scorer.as_ref(), &signals)?;
+        let signals = self.plan.signal_names();
+        let models = &self.plan.models;
+        for (model, histogram) in models.iter().zip(&self.collector.histograms) {
+            let name = match models.len() {
+                1 => "scores.csv".to_owned(),
+                _ => format!("scores-{}.csv", model.name),
+            };
+            write_scores(&folder.file(&name), histogram, model.scorer.as_ref(), &signals)?;
         }
         // Last, so that a folder with a summary has everything else.
         summary.write(&folder.file("summary.json"))

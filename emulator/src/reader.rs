@@ -19,8 +19,9 @@ use scout40_replay::pacing::{SlotClock, SlotRun, Slots};
 use scout40_replay::source::{Delivery, Source, SourceError};
 
 use crate::batch::{Batch, Outcome, Segment};
-use crate::config::{LoadedModel, RunPlan};
+use crate::config::RunPlan;
 use crate::counters::{Counts, Trouble};
+use crate::models::{LoadedModel, fillers};
 use crate::trigger::{Line, Menu, Rule};
 
 /// What a call of [`Reader::fill`] came to.
@@ -81,7 +82,7 @@ enum Current {
 pub struct Reader<'a> {
     source: Box<dyn Source>,
     slots: Slots,
-    model: Option<&'a LoadedModel>,
+    models: &'a [LoadedModel],
     menu: &'a Menu,
     has_cuts: bool,
     injector: Option<&'a Injector>,
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
         Reader {
             source,
             slots,
-            model: plan.model.as_ref(),
+            models: &plan.models,
             menu: &plan.menu,
             has_cuts: plan.menu.lines().iter().any(is_cut),
             injector: plan.injector.as_ref(),
@@ -256,7 +257,7 @@ impl<'a> Reader<'a> {
             self.fill_segment(pool.get(block), range, batch, lane);
             lane += len as usize;
         }
-        batch.rows.set_len(batch.len);
+        batch.rows.iter_mut().for_each(|rows| rows.set_len(batch.len));
         let last = batch.slots.last().expect("a batch with events has slots").last();
         batch.arrival_ps = self.options.clock.map_or(0, |clock| clock.due_ps(last));
         self.last_due_ps = batch.arrival_ps;
@@ -273,8 +274,8 @@ impl<'a> Reader<'a> {
         if batch.outcome == Outcome::Dropped {
             return;
         }
-        if let Some(model) = self.model {
-            model.plan.fill(block, range.clone(), &mut batch.rows, lane);
+        for model in fillers(self.models) {
+            model.plan.fill(block, range.clone(), &mut batch.rows[model.rows], lane);
         }
         if self.has_cuts {
             range.clone().for_each(|i| self.cut(block, i, batch, lane + i - range.start));
@@ -324,8 +325,8 @@ impl<'a> Reader<'a> {
         for (lane, at) in (first_lane..).zip(range) {
             let Some(pick) = injector.pick(batch.crossing_id(lane)) else { continue };
             injector.merge(block, at, pick, &mut self.merged);
-            if let Some(model) = self.model {
-                model.plan.fill(&self.merged, 0..1, &mut batch.rows, lane);
+            for model in fillers(self.models) {
+                model.plan.fill(&self.merged, 0..1, &mut batch.rows[model.rows], lane);
             }
             if self.has_cuts {
                 self.cut(&self.merged, 0, batch, lane);

@@ -6,11 +6,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use scout40_models::{Scorer, Scratch};
+use scout40_models::Scratch;
 use scout40_replay::lhc::CrossingId;
 
 use crate::batch::{Batch, Outcome};
 use crate::clock::Clock;
+use crate::models::LoadedModel;
 use crate::ring::{Receiver, Sender, send};
 use crate::trigger::{Menu, Prescale, Rule, at_least};
 
@@ -63,8 +64,8 @@ impl Shared {
 pub struct Worker<'a> {
     /// Shared with the other threads.
     pub shared: &'a Shared,
-    /// The model, if there is one.
-    pub scorer: Option<&'a dyn Scorer>,
+    /// The models.
+    pub models: &'a [LoadedModel],
     /// The lines.
     pub menu: &'a Menu,
     /// How it is paced.
@@ -78,7 +79,8 @@ pub struct Worker<'a> {
 impl Worker<'_> {
     /// Works until no more batches will come.
     pub fn run(mut self) {
-        let mut scratch = self.scorer.map(Scorer::scratch).unwrap_or_default();
+        let mut scratches: Vec<Scratch> =
+            self.models.iter().map(|model| model.scorer.scratch()).collect();
         let prescales = self.menu.prescales();
         // Acquire: pairs with the release of the start.
         while self.shared.start_ps.load(Ordering::Acquire) == NOT_STARTED {
@@ -88,7 +90,7 @@ impl Worker<'_> {
         loop {
             match self.input.pop() {
                 Ok(mut batch) => {
-                    self.process(&mut batch, waited, &mut scratch, &prescales);
+                    self.process(&mut batch, waited, &mut scratches, &prescales);
                     send(&mut self.output, batch);
                     waited = false;
                 }
@@ -111,7 +113,7 @@ impl Worker<'_> {
         &self,
         batch: &mut Batch,
         waited: bool,
-        scratch: &mut Scratch,
+        scratches: &mut [Scratch],
         prescales: &[Prescale],
     ) {
         // Relaxed: it does not change after the start.
@@ -145,11 +147,17 @@ impl Worker<'_> {
             }
         }
         batch.started_ps = now;
-        if let Some(scorer) = self.scorer {
-            scorer.score(batch.rows.rows(), scratch, &mut batch.scores[..batch.len]);
-        }
+        score(self.models, scratches, batch);
         decide(self.menu, prescales, batch);
         batch.decided_ps = now_ps();
+    }
+}
+
+/// Fills in the scores of each model.
+pub fn score(models: &[LoadedModel], scratches: &mut [Scratch], batch: &mut Batch) {
+    for ((model, scratch), scores) in models.iter().zip(scratches).zip(&mut batch.scores) {
+        let rows = batch.rows[model.rows].rows();
+        model.scorer.score(rows, scratch, &mut scores[..batch.len]);
     }
 }
 
@@ -157,7 +165,7 @@ impl Worker<'_> {
 pub fn decide(menu: &Menu, prescales: &[Prescale], batch: &mut Batch) {
     for (k, line) in menu.lines().iter().enumerate() {
         batch.selected[k] = match &line.rule {
-            Rule::Score { raw, .. } => at_least(&batch.scores[..batch.len], *raw),
+            Rule::Score { model, raw, .. } => at_least(&batch.scores[*model][..batch.len], *raw),
             Rule::Cut(_) => batch.cuts[k],
         };
         let (run, orbits, bxs) = (batch.run, &batch.orbits, &batch.bxs);

@@ -36,7 +36,7 @@ fn fixture(name: &str) -> PathBuf {
 fn config(scheme: &str) -> RunConfig {
     RunConfig {
         source: fixture("pathological/good.s40").into(),
-        model: Some(fixture("models/forest.model")),
+        models: vec![fixture("models/forest.model")],
         engine: Engine::default(),
         menu: None,
         thresholds: Vec::new(),
@@ -77,8 +77,7 @@ struct Closed {
 fn batches(config: RunConfig) -> Vec<Closed> {
     let clock = config.rate.clock();
     let PreparedRun { plan, source, slots, reader } = PreparedRun::new(config).unwrap();
-    let n_features = plan.model.as_ref().unwrap().scorer.n_features();
-    let mut batch = Batch::new(plan.config.batch_size, n_features, &plan.menu);
+    let mut batch = Batch::new(plan.config.batch_size, &plan.models, &plan.menu);
     let mut pool = BlockPool::default();
     let mut reader = Reader::new(source, slots, &plan, reader);
     let mut closed = Vec::new();
@@ -194,7 +193,6 @@ struct Driven {
 /// Reader, worker and collector in turn; `late_us` is the time from the second batch on.
 fn drive(config: RunConfig, late_us: u64) -> Driven {
     let PreparedRun { plan, source, slots, reader } = PreparedRun::new(config).unwrap();
-    let scorer = plan.model.as_ref().unwrap().scorer.as_ref();
     let (clock, hand) = Clock::manual();
     let shared = Shared {
         clock,
@@ -209,7 +207,7 @@ fn drive(config: RunConfig, late_us: u64) -> Driven {
         injector: plan.injector.as_ref(),
         interval_length: IntervalLength(plan.config.interval),
         latency: LatencyRecorder::new(reader.clock),
-        histogram: None,
+        histograms: Vec::new(),
         log: LatencyLog::new(SystemTime::UNIX_EPOCH).unwrap(),
         accepted: None,
     });
@@ -219,8 +217,7 @@ fn drive(config: RunConfig, late_us: u64) -> Driven {
     loop {
         let now_ps = if fates.is_empty() { 0 } else { late_us * PS_PER_US };
         reader.set_time(now_ps);
-        let mut batch =
-            Box::new(Batch::new(plan.config.batch_size, scorer.n_features(), &plan.menu));
+        let mut batch = Box::new(Batch::new(plan.config.batch_size, &plan.models, &plan.menu));
         match reader.fill(&mut batch, &mut pool).unwrap() {
             Filled::Ready => {}
             Filled::End => break,
@@ -231,13 +228,15 @@ fn drive(config: RunConfig, late_us: u64) -> Driven {
         let (mut to_worker, input) = ring(1);
         let (output, mut from_worker) = ring(1);
         send(&mut to_worker, batch);
-        let (menu, pace) = (&plan.menu, plan.pace);
-        Worker { shared: &shared, scorer: Some(scorer), menu, pace, input, output }.run();
+        let (models, menu, pace) = (&plan.models[..], &plan.menu, plan.pace);
+        Worker { shared: &shared, models, menu, pace, input, output }.run();
         let batch = from_worker.pop().unwrap();
         fates.push((batch.len, batch.outcome));
         if batch.outcome == Outcome::Scored {
             let ids = batch.orbits.iter().zip(&batch.bxs);
-            scores.extend(ids.zip(&batch.scores).map(|((&orbit, &bx), &score)| (orbit, bx, score)));
+            scores.extend(
+                ids.zip(&batch.scores[0]).map(|((&orbit, &bx), &score)| (orbit, bx, score)),
+            );
         }
         collector.take(&batch, &mut pool).unwrap();
     }

@@ -147,3 +147,35 @@ fn help_shows_how_python_writes_the_file() {
         assert!(help.contains(words) && help.contains("json.dump("), "{help}");
     }
 }
+
+#[test]
+fn networks_of_fixed_point_numbers_are_imported_inspected_verified_and_run() {
+    let desk = Desk::new();
+    let folder = "fixtures/reference/hls";
+    for (version, layer) in [(1, "36 of 84 weights"), (4, "relu of"), (5, "dot of")] {
+        let name = format!("v{version}.model");
+        let import = format!("import axol1tl {folder}/AXOL1TL_v{version} -o {name}");
+        let shown = desk.done(&import).stdout;
+        assert!(shown.contains(&format!("AXOL1TL v{version}")) && shown.contains(layer), "{shown}");
+        let inspected = desk.done(&format!("inspect {name}")).stdout;
+        assert!(shown.ends_with(&inspected), "{inspected}");
+        assert_eq!(desk.done(&format!("verify {name}")).stdout, format!("{name}: whole\n"));
+        let model = Model::read(desk.path(&name)).unwrap();
+        assert_eq!(Model::from_bytes(&model.to_bytes()).unwrap(), model);
+        refused(&desk, 2, &import, &["exists"]);
+        let run = "run fixtures/pathological/good.s40 --threshold 300 --rate max";
+        desk.done(&format!("{run} --model {name} --out o{version}"));
+    }
+    let features = "--features met.pt,jet[0..5].(pt,eta,phi)";
+    let shown =
+        desk.done(&format!("import hls4ml {folder}/dense -o dense.model {features}")).stdout;
+    assert!(shown.contains("hls4ml project") && shown.contains("proven equal"), "{shown}");
+    desk.done(
+        "run fixtures/pathological/good.s40 --threshold 3 --rate max --model dense.model --out o",
+    );
+    let narrow = format!("import hls4ml {folder}/dense -o x.model --features met.pt");
+    refused(&desk, 1, &narrow, &["takes 16 inputs", "makes 1", "hint:"]);
+    refused(&desk, 1, &format!("import axol1tl {folder} -o x.model"), &["AXOL1TL_v1", "name one"]);
+    refused(&desk, 1, &format!("import axol1tl {folder}/dense -o x.model"), &["neither `NN`"]);
+    refused(&desk, 1, "import hls4ml absent -o x.model --features met.pt", &["absent", "opening"]);
+}

@@ -27,15 +27,15 @@ use std::time::{Duration, SystemTime};
 
 use scout40::batch::Batch;
 use scout40::collector::{Collector, CollectorParts, IntervalLength};
-use scout40::config::{Engine, Keep, PreparedRun, RunConfig, SchemeChoice};
+use scout40::config::{Engine, Keep, LoadedModel, PreparedRun, RunConfig, SchemeChoice};
 use scout40::latency::LatencyRecorder;
 use scout40::network::NetworkOptions;
 use scout40::pipeline::execute;
 use scout40::reader::{BlockPool, Filled, Reader};
 use scout40::sink::{LatencyLog, ScoreHistogram};
-use scout40::trigger::Threshold;
-use scout40::worker::decide;
-use scout40_models::{Rows, Score, Scorer, Scratch};
+use scout40::worker::{decide, score};
+use scout40_models::file::Provenance;
+use scout40_models::{FeatureSpec, Model, Rows, Score, Scorer, Scratch};
 use scout40_replay::pacing::Rate;
 
 thread_local! {
@@ -94,17 +94,17 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
 }
 
-fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
+fn config(stream: &str, models: &[&str], menu: &Path, rate: Rate, orbits: u64) -> RunConfig {
     let inject = |name: &str, how: &str| {
         let text = format!("{}{how}", fixture(name).display());
         text.parse().unwrap()
     };
     RunConfig {
         source: fixture(stream).into(),
-        model: Some(fixture(model)),
+        models: models.iter().map(|model| fixture(model)).collect(),
         engine: Engine::default(),
         menu: Some(menu.into()),
-        thresholds: vec![Threshold::Display(0.5)],
+        thresholds: Vec::new(),
         target_rates_hz: Vec::new(),
         calibrate: None,
         prescale: NonZeroU32::new(3).unwrap(),
@@ -134,26 +134,26 @@ fn config(stream: &str, model: &str, menu: &Path, rate: Rate, orbits: u64) -> Ru
 }
 
 /// Reader, scorer and collector in turn, on this thread.
-fn drive(stream: &str, model: &str, menu: &Path) {
+fn drive(stream: &str, models: &[&str], menu: &Path) {
     // The stream has five thousand events, less than two orbits of the scheme.
     let PreparedRun { plan, source, slots, reader } =
-        PreparedRun::new(config(stream, model, menu, Rate::LHC, 2 * PASSES)).unwrap();
-    let model = plan.model.as_ref().unwrap();
+        PreparedRun::new(config(stream, models, menu, Rate::LHC, 2 * PASSES)).unwrap();
+    let models = &plan.models;
+    let histogram = |model: &LoadedModel| ScoreHistogram::new(model.scorer.range(), 2);
     let mut collector = Collector::new(CollectorParts {
         menu: &plan.menu,
         injector: plan.injector.as_ref(),
         interval_length: IntervalLength(plan.config.interval),
         latency: LatencyRecorder::new(reader.clock),
-        histogram: Some(ScoreHistogram::new(model.scorer.range(), 2)),
+        histograms: models.iter().map(histogram).collect(),
         log: LatencyLog::new(SystemTime::UNIX_EPOCH).unwrap(),
         accepted: None,
     });
     let mut reader = Reader::new(source, slots, &plan, reader);
     let mut pool = BlockPool::default();
-    let mut scratch = model.scorer.scratch();
+    let mut scratches: Vec<Scratch> = models.iter().map(|m| m.scorer.scratch()).collect();
     let prescales = plan.menu.prescales();
-    let n_features = model.scorer.n_features();
-    let new = || Batch::new(plan.config.batch_size, n_features, &plan.menu);
+    let new = || Batch::new(plan.config.batch_size, models, &plan.menu);
     let mut free: Vec<Batch> = (0..IN_FLIGHT).map(|_| new()).collect();
     let mut flying: VecDeque<Batch> = VecDeque::with_capacity(IN_FLIGHT);
     let per_orbit = u64::from(plan.rate_scheme.n_colliding());
@@ -182,7 +182,7 @@ fn drive(stream: &str, model: &str, menu: &Path) {
         }
         let Some(mut batch) = flying.pop_front() else { continue };
         let ((), calls) = counted(|| {
-            model.scorer.score(batch.rows.rows(), &mut scratch, &mut batch.scores[..batch.len]);
+            score(models, &mut scratches, &mut batch);
             decide(&plan.menu, &prescales, &mut batch);
         });
         expect("scoring", calls);
@@ -250,16 +250,16 @@ impl Scorer for Watching {
 }
 
 /// The worker of a whole run: everything that it does between two batches is in the count.
-fn watch_worker(stream: &str, model: &str, menu: &Path, rate: Rate) {
-    let mut prepared = PreparedRun::new(config(stream, model, menu, rate, 24)).unwrap();
+fn watch_worker(stream: &str, models: &[&str], menu: &Path, rate: Rate) {
+    let mut prepared = PreparedRun::new(config(stream, models, menu, rate, 24)).unwrap();
     let watched = Arc::new(Watched::default());
-    let model = prepared.plan.model.take().unwrap();
+    let model = prepared.plan.models.pop().unwrap();
     let scorer = Box::new(Watching {
         inner: model.scorer,
         watched: Arc::clone(&watched),
         calls_when_warm: AtomicU64::new(0),
     });
-    prepared.plan.model = Some(scout40::config::LoadedModel { scorer, ..model });
+    prepared.plan.models.push(LoadedModel { scorer, ..model });
     let summary = execute(prepared, None, &AtomicBool::new(false), &mut |_| {}).unwrap();
     assert_eq!(summary.counts.scored, 24 * 2748);
     assert!(watched.batches.load(Ordering::Relaxed) > 4 * WARM_BATCHES, "too few to be warm");
@@ -277,17 +277,30 @@ fn the_data_plane_allocates_nothing_once_it_is_warm() {
         prescale = 3
         require = [{ object = \"jet\", pt_gev = 30, count = 2, eta_max = 2.5 }]
     ";
-    std::fs::write(&menu, text).unwrap();
+    let checkout = fixture("reference/hls/AXOL1TL_v5");
+    let detector = scout40_models::hls::axol1tl::read(&checkout).unwrap();
+    let spec = FeatureSpec::parse("axol1tl").unwrap();
+    let network = folder.path().join("network.model");
+    Model::new(spec, detector, Provenance::default()).unwrap().write(&network).unwrap();
+    let network = network.to_str().unwrap();
     let ((), calls) = counted(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(calls, 2, "the allocator counts");
-    for (stream, model) in [
-        ("streams/SVJ.s40", "models/forest.model"),
-        ("pathological/good.s40", "models/forest.model"),
-        ("streams/SVJ.s40", "models/autoencoder.model"),
+    for (stream, models) in [
+        ("streams/SVJ.s40", &["models/forest.model"][..]),
+        ("pathological/good.s40", &["models/forest.model"]),
+        ("streams/SVJ.s40", &["models/autoencoder.model"]),
+        ("streams/SVJ.s40", &["models/forest.model", network, "models/autoencoder.model"]),
     ] {
-        drive(stream, model, &menu);
+        let mut lines = text.to_owned();
+        for model in models {
+            let name = Path::new(model).file_stem().unwrap().to_str().unwrap();
+            let line = format!("[[line]]\nname = \"{name}\"\nkind = \"score\"\n");
+            lines += &format!("{line}model = \"{name}\"\nthreshold = 0.5\nprescale = 3\n");
+        }
+        std::fs::write(&menu, lines).unwrap();
+        drive(stream, models, &menu);
         for rate in [Rate::Max, Rate::Hz(4_000_000)] {
-            watch_worker(stream, model, &menu, rate);
+            watch_worker(stream, models, &menu, rate);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! byte  0  magic "S40MODEL"                      8 bytes
 //!       8  format version                        u32, little-endian like all that follow
-//!      12  kind: 1 = isolation forest, 2 = autoencoder   u32
+//!      12  kind: 1 = isolation forest, 2 = autoencoder, 3 = fixed-point network   u32
 //!      16  length of the payload                 u64
 //!      24  xxh3 of the payload: the digest       u64
 //!      32  xxh3 of the 32 bytes before           u64
@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::features::{Feature, FeatureSpec, Transform};
 use crate::forest::plan::{ForestScorer, PlanChoice};
 use crate::forest::{Forest, ForestParts};
+use crate::hls::{Detector, DetectorParts, DetectorScorer};
 use crate::kernels::isa::Isa;
 use crate::scorer::Scorer;
 
@@ -47,6 +48,8 @@ pub const FORMAT_VERSION: u32 = 1;
 const KIND_FOREST: u32 = 1;
 /// Kind number of an autoencoder.
 const KIND_AUTOENCODER: u32 = 2;
+/// Kind number of a network of fixed-point numbers.
+const KIND_DETECTOR: u32 = 3;
 const HEADER_BYTES: usize = 40;
 
 /// Rows that a model was trained on, so that they can be kept out of calibration.
@@ -102,6 +105,14 @@ struct AutoencoderPayload {
     provenance: Provenance,
 }
 
+#[derive(Archive, Serialize, Deserialize)]
+struct DetectorPayload {
+    spec_text: String,
+    features: Vec<StoredFeature>,
+    detector: DetectorParts,
+    provenance: Provenance,
+}
+
 /// What gives the score.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
@@ -109,6 +120,14 @@ pub enum Content {
     Forest(Forest),
     /// An autoencoder.
     Autoencoder(Autoencoder),
+    /// A network of fixed-point numbers, as firmware has it.
+    Detector(Detector),
+}
+
+impl From<Detector> for Content {
+    fn from(detector: Detector) -> Content {
+        Content::Detector(detector)
+    }
 }
 
 impl From<Forest> for Content {
@@ -133,7 +152,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of a forest or an autoencoder that was trained on such rows.
+    /// A model of a forest or a network that takes such rows.
     ///
     /// # Errors
     /// If it takes rows of another width.
@@ -148,7 +167,9 @@ impl Model {
             let what = "number of features";
             return Err(match content {
                 Content::Forest(_) => Error::forest(what, wanted, found),
-                Content::Autoencoder(_) => Error::network(what, wanted, found.to_string()),
+                Content::Autoencoder(_) | Content::Detector(_) => {
+                    Error::network(what, wanted, found.to_string())
+                }
             });
         }
         let mut model = Model { spec, content, provenance, digest: 0 };
@@ -173,7 +194,7 @@ impl Model {
     pub fn forest(&self) -> Option<&Forest> {
         match &self.content {
             Content::Forest(forest) => Some(forest),
-            Content::Autoencoder(_) => None,
+            Content::Autoencoder(_) | Content::Detector(_) => None,
         }
     }
 
@@ -197,6 +218,7 @@ impl Model {
             Content::Autoencoder(autoencoder) => {
                 Box::new(NetScorer::new(&autoencoder.integer, Isa::best()))
             }
+            Content::Detector(detector) => Box::new(DetectorScorer::new(detector, Isa::best())),
         }
     }
 
@@ -210,8 +232,11 @@ impl Model {
             Content::Autoencoder(autoencoder) if plan == PlanChoice::Auto => {
                 Ok(Box::new(NetScorer::new(&autoencoder.integer, isa)))
             }
-            Content::Autoencoder(_) => {
-                let found = "an autoencoder, which has no plans";
+            Content::Detector(detector) if plan == PlanChoice::Auto => {
+                Ok(Box::new(DetectorScorer::new(detector, isa)))
+            }
+            Content::Autoencoder(_) | Content::Detector(_) => {
+                let found = "a network, which has no plans";
                 Err(Error::setting("plan", "a forest, or the plan `auto`", found))
             }
         }
@@ -248,6 +273,11 @@ impl Model {
                     AutoencoderPayload { spec_text, features, float, integer, provenance };
                 rkyv::to_bytes::<BoxedError>(&payload)
             }
+            Content::Detector(detector) => {
+                let detector = detector.to_parts();
+                let payload = DetectorPayload { spec_text, features, detector, provenance };
+                rkyv::to_bytes::<BoxedError>(&payload)
+            }
         };
         bytes.expect("writing to memory does not fail")
     }
@@ -269,6 +299,14 @@ impl Model {
                 let float = FloatNet::new(payload.float)?;
                 let integer = IntegerNet::new(payload.integer)?;
                 let content = Content::Autoencoder(Autoencoder::new(float, integer)?);
+                (payload.spec_text, payload.features, content, payload.provenance)
+            }
+            KIND_DETECTOR => {
+                let archive = rkyv::access::<ArchivedDetectorPayload, BoxedError>(&aligned)
+                    .map_err(bad_archive)?;
+                let payload = rkyv::deserialize::<DetectorPayload, BoxedError>(archive)
+                    .map_err(bad_archive)?;
+                let content = Content::Detector(Detector::from_parts(payload.detector)?);
                 (payload.spec_text, payload.features, content, payload.provenance)
             }
             _ => {
@@ -310,6 +348,7 @@ impl Content {
         match self {
             Content::Forest(_) => KIND_FOREST,
             Content::Autoencoder(_) => KIND_AUTOENCODER,
+            Content::Detector(_) => KIND_DETECTOR,
         }
     }
 
@@ -319,6 +358,7 @@ impl Content {
         match self {
             Content::Forest(forest) => forest.parts().n_features as usize,
             Content::Autoencoder(autoencoder) => autoencoder.float.parts().inputs.len(),
+            Content::Detector(detector) => detector.n_features(),
         }
     }
 }
@@ -444,8 +484,8 @@ fn check_header(bytes: &[u8]) -> Result<(u32, u64)> {
         return Err(format_error(32, "checksum of the header", hex(checksum), hex(u64_at(32))));
     }
     let kind = u32_at(12);
-    if !(KIND_FOREST..=KIND_AUTOENCODER).contains(&kind) {
-        let expected = format!("{KIND_FOREST} or {KIND_AUTOENCODER}");
+    if !(KIND_FOREST..=KIND_DETECTOR).contains(&kind) {
+        let expected = format!("{KIND_FOREST} to {KIND_DETECTOR}");
         return Err(unknown(12, "kind of model", expected, kind));
     }
     let found = (n - HEADER_BYTES) as u64;
@@ -563,7 +603,7 @@ mod tests {
         scorer.score(rows.rows(), &mut scorer.scratch(), &mut out);
         assert_eq!(out, expected);
         let error = back.scorer_with(Isa::best(), PlanChoice::Sliced).err().unwrap().to_string();
-        assert!(error.contains("autoencoder, which has no plans"), "{error}");
+        assert!(error.contains("a network, which has no plans"), "{error}");
         let three = FeatureSpec::parse("met.pt, met.phi, jet[0].pt").unwrap();
         let error = Model::new(three, autoencoder.clone(), Provenance::default()).unwrap_err();
         assert!(error.to_string().contains("number of features"), "{error}");
@@ -586,6 +626,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_network_of_fixed_point_numbers_survives_the_way_and_damage_of_it_never_panics() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/reference/hls/dense");
+        let network = crate::hls::Network::read_project(&folder).unwrap();
+        let detector = Detector::of_project(network).unwrap();
+        let spec = FeatureSpec::parse("jet[0..8].(pt,eta)").unwrap();
+        let model = Model::new(spec, detector, Provenance::default()).unwrap();
+        let bytes = model.to_bytes();
+        let back = Model::from_bytes(&bytes).unwrap();
+        assert_eq!((&back, &back.to_bytes()), (&model, &bytes));
+        assert!(back.scorer_with(Isa::best(), PlanChoice::Walk).is_err());
+        let payload = &bytes[HEADER_BYTES..];
+        let mut rows = RowBuffer::new(16);
+        rows.set_len(3);
+        let mut n_read = 0;
+        for at in (0..payload.len()).step_by(3) {
+            for flip in [0x01, 0x02, 0x80, 0xff] {
+                let mut damaged = payload.to_vec();
+                damaged[at] ^= flip;
+                // Some changes make another valid model: those score without harm.
+                if let Ok(model) = Model::from_bytes(&with_header(FORMAT_VERSION, 3, &damaged)) {
+                    n_read += 1;
+                    let portable = Isa::from_name("portable").unwrap();
+                    for isa in [portable, Isa::best()] {
+                        let scorer = model.scorer_with(isa, PlanChoice::Auto).unwrap();
+                        scorer.score(rows.rows(), &mut scorer.scratch(), &mut [0; 3]);
+                    }
+                }
+            }
+        }
+        assert!(n_read > 100, "{n_read} were read");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 pub mod autoencoder;
 pub mod error;
+pub mod export;
 pub mod features;
 pub mod file;
 pub mod fixed;

@@ -5,6 +5,7 @@
 //! decisions are made on the integers.
 
 use crate::error::{Error, Result};
+use crate::fixed::Fixed;
 use crate::rows::{AlignedLanes, Rows};
 
 /// How strange an event is: fixed point, higher = stranger; not a probability.
@@ -14,12 +15,14 @@ pub type Score = i32;
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     pub(crate) lanes: AlignedLanes,
+    /// Arrays of a network that is evaluated number by number.
+    pub(crate) numbers: Vec<Vec<Fixed>>,
 }
 
 impl Scratch {
     /// Room for `n_lanes` 16-bit integers, 64-byte aligned.
     pub(crate) fn new(n_lanes: usize) -> Scratch {
-        Scratch { lanes: AlignedLanes::new(n_lanes) }
+        Scratch { lanes: AlignedLanes::new(n_lanes), ..Scratch::default() }
     }
 }
 

@@ -5,9 +5,9 @@ mod rows;
 
 use std::path::{Path, PathBuf};
 
-use scout40_models::hls::axol1tl::{Axol1tl, N_FEATURES, versions};
-use scout40_models::hls::{Bounds, Layer, Network};
-use scout40_models::{MAX_BATCH, RowBuffer};
+use scout40_models::hls::axol1tl::{self, N_FEATURES, versions};
+use scout40_models::hls::{Bounds, Detector, DetectorScorer, Layer, Network, Origin};
+use scout40_models::{Isa, MAX_BATCH, RowBuffer, Scorer};
 
 use rows::{N_OBJECTS, object};
 
@@ -53,7 +53,7 @@ fn copy_folder(from: &Path, to: &Path) {
 #[test]
 fn networks_compiled_with_the_original_headers_give_the_same_scores() {
     for version in VERSIONS {
-        let detector = Axol1tl::read(&folder().join(version)).unwrap();
+        let detector = axol1tl::read(&folder().join(version)).unwrap();
         let scores = numbers(&std::fs::read(folder().join(format!("{version}.scores"))).unwrap());
         assert_eq!(scores.len(), 2000, "{version}");
         for (index, &score) in scores.iter().enumerate() {
@@ -66,7 +66,7 @@ fn networks_compiled_with_the_original_headers_give_the_same_scores() {
 
 #[test]
 fn a_batch_has_the_scores_of_its_rows() {
-    let detector = Axol1tl::read(&folder().join("AXOL1TL_v5")).unwrap();
+    let detector = axol1tl::read(&folder().join("AXOL1TL_v5")).unwrap();
     let mut batch = RowBuffer::new(N_FEATURES);
     batch.set_len(MAX_BATCH);
     for event in 0..MAX_BATCH {
@@ -94,8 +94,8 @@ fn shape(network: &Network) -> Vec<String> {
 
 #[test]
 fn it_says_what_was_found() {
-    let detector = Axol1tl::read(&folder().join("AXOL1TL_v1")).unwrap();
-    assert_eq!(detector.version(), 1);
+    let detector = axol1tl::read(&folder().join("AXOL1TL_v1")).unwrap();
+    assert_eq!(detector.origin(), Origin::Axol1tl { version: 1 });
     assert_eq!(shape(detector.network())[1..], ["relu", "dense 36", "relu", "dense 13", "linear"]);
     let text = detector.to_string();
     assert!(text.contains("AXOL1TL v1, offsets ap_fixed<10,9>"), "{text}");
@@ -132,7 +132,7 @@ const REFUSED: [[&str; 4]; 18] = [
 fn what_is_not_a_known_network_is_refused_with_file_line_and_reason() {
     for [file, from, to, reason] in REFUSED {
         let copy = changed("AXOL1TL_v4", file, |text| text.replacen(from, to, 1));
-        let error = Axol1tl::read(copy.path()).unwrap_err().to_string();
+        let error = axol1tl::read(copy.path()).unwrap_err().to_string();
         assert!(error.contains(file), "expected `{file}` in: {error}");
         assert!(error.contains(reason), "{file}: expected `{reason}` in: {error}");
     }
@@ -142,24 +142,24 @@ fn what_is_not_a_known_network_is_refused_with_file_line_and_reason() {
 fn files_that_are_cut_are_refused() {
     for file in ["NN/defines.h", "NN/weights/w4.h", "NN/parameters.h", "NN/GTADModel_v1.cpp"] {
         let copy = changed("AXOL1TL_v1", file, |text| text[..text.len() / 2].to_owned());
-        let error = Axol1tl::read(copy.path()).unwrap_err().to_string();
+        let error = axol1tl::read(copy.path()).unwrap_err().to_string();
         assert!(error.contains(file) && error.contains("looks cut"), "{error}");
     }
 }
 
 #[test]
 fn folders_that_are_no_checkout_are_refused() {
-    let error = Axol1tl::read(&folder()).unwrap_err().to_string();
+    let error = axol1tl::read(&folder()).unwrap_err().to_string();
     assert!(error.contains("AXOL1TL_v1, AXOL1TL_v4, AXOL1TL_v5: name one"), "{error}");
     let empty = tempfile::tempdir().unwrap();
-    let error = Axol1tl::read(empty.path()).unwrap_err().to_string();
+    let error = axol1tl::read(empty.path()).unwrap_err().to_string();
     assert!(error.contains("neither `NN`"), "{error}");
-    let error = Axol1tl::read(&empty.path().join("absent")).unwrap_err().to_string();
+    let error = axol1tl::read(&empty.path().join("absent")).unwrap_err().to_string();
     assert!(error.contains("while listing it"), "{error}");
     for file in ["scales.h", "NN/defines.h", "NN/weights/b6.h", "NN/GTADModel_v1.cpp"] {
         let copy = changed("AXOL1TL_v1", file, |text| text + " ");
         std::fs::remove_file(copy.path().join(file)).unwrap();
-        let error = Axol1tl::read(copy.path()).unwrap_err().to_string();
+        let error = axol1tl::read(copy.path()).unwrap_err().to_string();
         assert!(error.contains(file) && error.contains("while opening it"), "{error}");
     }
 }
@@ -180,7 +180,7 @@ fn no_cut_or_repeated_piece_of_a_file_makes_it_panic() {
                     let middle = if twice { text[at..end].repeat(2) } else { String::new() };
                     format!("{}{middle}{}", &text[..at], &text[end..])
                 });
-                match Axol1tl::read(copy.path()) {
+                match axol1tl::read(copy.path()) {
                     Ok(detector) => {
                         read += 1;
                         let _ = detector.score(&row(0));
@@ -203,26 +203,42 @@ fn a_real_checkout_gives_the_scores_of_the_compiled_emulator() {
     let found = versions(&checkout).unwrap();
     assert!(!found.is_empty(), "no AXOL1TL_v… in {}", checkout.display());
     for name in found {
-        let read = Axol1tl::read(&checkout.join(&name));
+        let read = axol1tl::read(&checkout.join(&name));
         if name == "AXOL1TL_v6" {
             assert!(read.unwrap_err().to_string().contains("generated code"));
             continue;
         }
         let detector = read.unwrap();
         println!("{detector}\n{}", Bounds::new(detector.network()));
-        assert_eq!(name, format!("AXOL1TL_v{}", detector.version()));
+        let Origin::Axol1tl { version } = detector.origin() else { panic!("{detector}") };
+        assert_eq!(name, format!("AXOL1TL_v{version}"));
         let Some(golden) = &golden else { continue };
-        let file = |end| std::fs::read(golden.join(format!("v{}.{end}", detector.version())));
+        let file = |end| std::fs::read(golden.join(format!("v{version}.{end}")));
         let (Ok(rows), Ok(scores)) = (file("rows"), file("scores")) else { continue };
         assert_eq!(mismatches(&detector, &rows, &scores), 0, "{name}");
         println!("{name}: {} events agree", scores.len() / 4);
     }
 }
 
-fn mismatches(detector: &Axol1tl, rows: &[u8], scores: &[u8]) -> usize {
+fn mismatches(detector: &Detector, rows: &[u8], scores: &[u8]) -> usize {
     let rows: Vec<i16> =
         rows.chunks_exact(2).map(|b| i16::from_le_bytes(b.try_into().unwrap())).collect();
     let scores = numbers(scores);
     assert_eq!(rows.len() / N_FEATURES, scores.len());
-    rows.chunks_exact(N_FEATURES).zip(scores).filter(|(row, s)| detector.score(row) != *s).count()
+    let wrong = |(row, score): &(&[i16], &i32)| detector.score(row) != **score;
+    let slow = rows.chunks_exact(N_FEATURES).zip(&scores).filter(wrong).count();
+    let scorer = DetectorScorer::new(detector, Isa::best());
+    assert_eq!(scorer.why_slow(), None);
+    let (mut batch, mut scratch) = (RowBuffer::new(N_FEATURES), scorer.scratch());
+    let mut fast = 0;
+    for (rows, scores) in rows.chunks(MAX_BATCH * N_FEATURES).zip(scores.chunks(MAX_BATCH)) {
+        batch.set_len(scores.len());
+        for (event, row) in rows.chunks_exact(N_FEATURES).enumerate() {
+            row.iter().enumerate().for_each(|(k, &value)| batch.column_mut(k)[event] = value);
+        }
+        let mut out = vec![0; scores.len()];
+        scorer.score(batch.rows(), &mut scratch, &mut out);
+        fast += out.iter().zip(scores).filter(|(a, b)| a != b).count();
+    }
+    slow + fast
 }

@@ -13,6 +13,7 @@
 //! | observables of an event by name | [`quantity`] |
 //! | what lines of a menu take alone and together | [`menu_counts`] |
 //! | do two scores order the same events alike? | [`correlation`] |
+//! | which lines of a menu accept the same events? | [`overlap`] |
 //! | figures of all this | `figures`, made with `plot` (with the feature of that name) |
 //! | the same for tables of the public challenges, with their weights | `table` (with feature `csv`) |
 //! | would a deviation from the reference be noticed? | [`nplm`] |
@@ -29,6 +30,7 @@ pub mod figures;
 pub mod menu_counts;
 pub mod nplm;
 pub mod observable;
+pub mod overlap;
 pub mod pile_up;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -1,7 +1,8 @@
 //! Scoring of filled rows, timed: our side of the comparison in `benches/peers/`.
 //!
 //! ```text
-//! score_rows rows  STREAM.s40 OUT.npy                            all rows of layout l1-57, int16
+//! score_rows rows  STREAM.s40 OUT.npy [LAYOUT]                   all rows of layout l1-57, int16
+//! score_rows score ROWS.i16 MODEL.model OUT.i32                  scores of rows, little-endian both
 //! score_rows show  STREAM.s40 MODEL.model FIRST N OUT.npy        displayed scores, float64
 //! score_rows speed STREAM.s40 MODEL.model FIRST N MILLISECONDS [BATCH]   one line of JSON
 //! score_rows net   MODEL.model                                   a network in floating point, as JSON
@@ -27,7 +28,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["rows", stream, out] => write_rows(stream, out),
+        ["rows", stream, out] => write_rows(stream, out, "l1-57"),
+        ["rows", stream, out, features] => write_rows(stream, out, features),
+        ["score", rows, model, out] => score_file(rows, model, out),
         ["show", stream, model, first, n, out] => {
             let (scorer, batches) = prepare(stream, model, number(first), number(n), MAX_BATCH);
             show(&*scorer, &batches, out);
@@ -40,7 +43,7 @@ fn main() {
         ["net", model] => show_net(&Model::read(model).expect("a model")),
         _ => {
             eprintln!(
-                "expected `rows`, `show`, `speed` or `net` with its arguments, found {words:?}"
+                "expected `rows`, `score`, `show`, `speed` or `net` with its arguments, found {words:?}"
             );
             std::process::exit(2);
         }
@@ -96,8 +99,8 @@ fn fill(stream: &str, spec: &FeatureSpec, wanted: Range<usize>, batch: usize) ->
     batches
 }
 
-fn write_rows(stream: &str, out: &str) {
-    let spec = layout("l1-57");
+fn write_rows(stream: &str, out: &str, features: &str) {
+    let spec = layout(features);
     let batches = fill(stream, &spec, 0..usize::MAX, MAX_BATCH);
     let n: usize = batches.iter().map(RowBuffer::n_events).sum();
     let mut bytes = npy_header("<i2", &format!("({n}, {})", spec.len()));
@@ -108,6 +111,28 @@ fn write_rows(stream: &str, out: &str) {
         }
     }
     write_file(out, &bytes);
+}
+
+/// Scores rows that lie in a file one after the other.
+fn score_file(rows: &str, model: &str, out: &str) {
+    let scorer = Model::read(model).expect("a model").scorer();
+    let bytes = std::fs::read(rows).unwrap_or_else(|error| panic!("`{rows}`: {error}"));
+    let values: Vec<i16> =
+        bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let n_features = scorer.n_features();
+    let (mut batch, mut scratch) = (RowBuffer::new(n_features), scorer.scratch());
+    let (mut scores, mut written) = ([0; MAX_BATCH], Vec::new());
+    for rows in values.chunks(MAX_BATCH * n_features) {
+        let rows = rows.chunks_exact(n_features);
+        batch.set_len(rows.len());
+        for (event, row) in rows.enumerate() {
+            row.iter().enumerate().for_each(|(k, &value)| batch.column_mut(k)[event] = value);
+        }
+        let scores = &mut scores[..batch.n_events()];
+        scorer.score(batch.rows(), &mut scratch, scores);
+        written.extend(scores.iter().flat_map(|score| score.to_le_bytes()));
+    }
+    write_file(out, &written);
 }
 
 fn show(scorer: &dyn Scorer, batches: &[RowBuffer], out: &str) {

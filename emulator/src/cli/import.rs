@@ -1,4 +1,4 @@
-//! `scout40 import`: takes over forests that other libraries trained.
+//! `scout40 import`: takes over models that other libraries made.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use scout40_models::file::Provenance;
 use scout40_models::forest::import::{Imported, isotree, sklearn};
+use scout40_models::hls::{Detector, Network, axol1tl};
 use scout40_models::{Error, FeatureSpec, Model};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::output::{print, refuse_overwrite};
 use crate::config::UsageError;
 
-/// Takes over a forest that another library trained, so that it scores as there.
+/// Takes over a model that another library made, so that it scores as there.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
     #[command(subcommand)]
@@ -32,6 +33,63 @@ enum Library {
     /// The displayed score is scikit-learn's `-score_samples`.
     #[command(after_help = SKLEARN)]
     Sklearn(FileArgs),
+    /// AXOL1TL, the anomaly detector of the CMS Global Trigger
+    ///
+    /// From a checkout of its public emulator, which is yours to supply: versions 1, 3, 4 and 5. Sources
+    /// are parsed, not compiled. Scores are the trigger's integers, loss × 16.
+    #[command(name = "axol1tl", after_help = AXOL1TL)]
+    Axol1tl(Axol1tlArgs),
+    /// A dense network that hls4ml wrote: a project folder
+    ///
+    /// Integers of a row are assigned to the inputs as they are. The score is the only output, or the
+    /// sum of the squares of several.
+    #[command(name = "hls4ml", after_help = HLS4ML)]
+    Hls4ml(ProjectArgs),
+}
+
+const AXOL1TL: &str = "\
+Example:
+  git clone https://github.com/cms-hls4ml/AXOL1TL
+  scout40 import axol1tl AXOL1TL/AXOL1TL_v5 -o axo-v5.model
+  scout40 run zb.s40 --model axo-v5.model --target-rate 1kHz --calibrate other-zb.s40
+
+Version 6 has its weights inside generated code and is refused.";
+
+const HLS4ML: &str = "\
+Example:
+  scout40 import hls4ml my-hls-test -o mine.model --features 'met.pt, jet[0..4].(pt,eta)'
+
+The folder is the one with `firmware/`, or `firmware` itself. Layers: dense, relu, linear, add,
+subtract, dot1d, with ap_fixed and ap_ufixed types of at most 48 bits.";
+
+#[derive(Args, Debug)]
+struct Axol1tlArgs {
+    /// A folder `AXOL1TL_v…` of the checkout
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The model file to write
+    #[arg(short, long, value_name = "M.model")]
+    output: PathBuf,
+    /// Overwrite the output
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
+struct ProjectArgs {
+    /// The project folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The model file to write
+    #[arg(short, long, value_name = "M.model")]
+    output: PathBuf,
+    /// What the inputs are: `l1-57`, `axol1tl`, `thesis-99`, or features such as
+    /// `met.pt, jet[0..4].pt`
+    #[arg(long, value_name = "SPEC")]
+    features: String,
+    /// Overwrite the output
+    #[arg(long)]
+    force: bool,
 }
 
 const ISOTREE: &str = r#"Examples:
@@ -92,10 +150,57 @@ struct FileArgs {
 type Read = fn(&str, Option<u32>) -> Result<Imported, Error>;
 
 pub fn run(args: &ImportArgs) -> Result<()> {
-    let (args, read): (&FileArgs, Read) = match &args.library {
-        Library::Isotree(args) => (args, isotree::read),
-        Library::Sklearn(args) => (args, sklearn::read),
-    };
+    match &args.library {
+        Library::Isotree(args) => import_file(args, isotree::read),
+        Library::Sklearn(args) => import_file(args, sklearn::read),
+        Library::Axol1tl(args) => {
+            refuse_overwrite(&args.output, args.force)?;
+            let spec = FeatureSpec::parse("axol1tl")?;
+            import_folder(&args.folder, &args.output, spec, axol1tl::read)
+        }
+        Library::Hls4ml(args) => {
+            refuse_overwrite(&args.output, args.force)?;
+            let spec = FeatureSpec::parse(&args.features).map_err(|e| UsageError(e.to_string()))?;
+            let read = |folder: &Path| Detector::of_project(Network::read_project(folder)?);
+            import_folder(&args.folder, &args.output, spec, read)
+        }
+    }
+}
+
+/// Takes over a network from the sources in a folder.
+fn import_folder(
+    folder: &Path,
+    output: &Path,
+    spec: FeatureSpec,
+    read: impl Fn(&Path) -> Result<Detector, Error>,
+) -> Result<()> {
+    let detector = read(folder).with_context(|| attempt(folder))?;
+    let (expected, found) = (spec.len(), detector.n_features());
+    if expected != found {
+        bail!(
+            "the network takes {found} inputs, `{spec}` makes {expected}\n\
+             hint: `--features` has to name them, in their order"
+        );
+    }
+    let name = folder.canonicalize().ok();
+    let name = name.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let settings = vec![
+        ("library".to_owned(), "hls4ml".to_owned()),
+        ("network".to_owned(), detector.network().name.clone()),
+        ("folder".to_owned(), name.into_owned()),
+    ];
+    let model = Model::new(spec, detector, provenance(settings, 0))?;
+    model.write(output)?;
+    let text = format!("{}: imported from {}\n", output.display(), folder.display());
+    print(&(text + &super::inspect::model_text(&model)))
+}
+
+fn provenance(settings: Vec<(String, String)>, rng_seed: u64) -> Provenance {
+    let tool = concat!("scout40 ", env!("CARGO_PKG_VERSION")).into();
+    Provenance { tool, settings, rng_seed, inputs: vec![] }
+}
+
+fn import_file(args: &FileArgs, read: Read) -> Result<()> {
     refuse_overwrite(&args.output, args.force)?;
     let spec = FeatureSpec::parse(&args.features).map_err(|e| UsageError(e.to_string()))?;
     let bytes = std::fs::read(&args.input).with_context(|| attempt(&args.input))?;
@@ -129,11 +234,6 @@ fn import(args: &FileArgs, read: Read, spec: FeatureSpec, bytes: &[u8]) -> Resul
         ("file_xxh3".to_owned(), format!("{:016x}", xxh3_64(bytes))),
     ];
     settings.extend(imported.settings);
-    let provenance = Provenance {
-        tool: concat!("scout40 ", env!("CARGO_PKG_VERSION")).into(),
-        settings,
-        rng_seed: imported.rng_seed.unwrap_or(0),
-        inputs: vec![],
-    };
+    let provenance = provenance(settings, imported.rng_seed.unwrap_or(0));
     Ok(Model::new(spec, imported.forest, provenance)?)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use scout40_models::file::Content;
+use scout40_models::hls::{Detector, DetectorScorer};
 use scout40_models::{Autoencoder, Evaluation, Forest, ForestScorer, Isa, Model, Scorer, legible};
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, Dtype, EventRef};
 use scout40_replay::format::{Provenance, StreamIndex};
@@ -75,6 +76,7 @@ fn write_model(out: &mut String, model: &Model) -> std::fmt::Result {
     match model.content() {
         Content::Forest(forest) => write_forest(out, model, forest)?,
         Content::Autoencoder(autoencoder) => write_autoencoder(out, model, autoencoder)?,
+        Content::Detector(detector) => write_detector(out, model, detector)?,
     }
     writeln!(out, "made by    {}, rng_seed {}", legible(&provenance.tool), provenance.rng_seed)?;
     for (name, value) in &provenance.settings {
@@ -164,6 +166,33 @@ fn write_autoencoder(
         scorer.display(high)
     )?;
     writeln!(out, "plan       network on {}", scorer.evaluation().isa)
+}
+
+fn write_detector(out: &mut String, model: &Model, detector: &Detector) -> std::fmt::Result {
+    let scorer = DetectorScorer::new(detector, Isa::best());
+    let (low, high) = scorer.range();
+    let text = detector.to_string();
+    for (k, line) in text.lines().enumerate() {
+        writeln!(out, "{:<10} {}", if k == 0 { "model" } else { "" }, legible(line))?;
+    }
+    write_features(out, model, detector.n_unused_features())?;
+    writeln!(
+        out,
+        "score      loss × {}, raw {low} .. {high}, display {:.4} .. {:.4}",
+        1_u64 << detector.score_bits(),
+        scorer.display(low),
+        scorer.display(high)
+    )?;
+    match scorer.why_slow() {
+        None => {
+            writeln!(out, "plan       32-bit lanes on {}, proven equal", scorer.evaluation().isa)
+        }
+        Some(why) => writeln!(
+            out,
+            "plan       number by number, slow: 32 bits are not proven to be enough for {}",
+            legible(why)
+        ),
+    }
 }
 
 /// How the model would be evaluated here, and why.

@@ -5,6 +5,7 @@
 mod convert;
 mod convert_to;
 mod engine;
+mod export;
 mod generate;
 #[cfg(feature = "import")]
 mod import;
@@ -60,6 +61,7 @@ enum Command {
     Jitter(jitter::JitterArgs),
     Serve(serve::ServeArgs),
     Study(study::StudyArgs),
+    Export(export::ExportArgs),
     #[cfg(feature = "train")]
     Train(train::TrainArgs),
     #[cfg(feature = "import")]
@@ -95,6 +97,7 @@ fn dispatch(args: Args) -> Result<()> {
         Command::Jitter(args) => jitter::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Study(args) => study::run(args),
+        Command::Export(args) => export::run(&args),
         #[cfg(feature = "train")]
         Command::Train(args) => train::run(args),
         #[cfg(feature = "import")]

@@ -35,6 +35,9 @@ Examples:
   scout40 run zb.s40 --model forest.model --threshold 0.55 --filling-scheme all --repeat --duration 1min
   # for hours, without a file: a million generated events again and again, in ever new crossings
   scout40 run --source generator:pile-up=60,seed=1 --model forest.model --threshold 0.55 --duration 2h
+  # the trigger's network beside a model of ours: rates, overlaps and efficiencies of each line
+  scout40 run zb.s40 --model axo-v5.model --model forest.model --inject h4b.s40@0.001 \\
+      --target-rate 1kHz --calibrate other-zb.s40 --repeat --duration 10s
   # lossless and repeatable: the same accepted.s40 on every machine
   scout40 run zb.s40 --model forest.model --menu menu.toml --rate max
   # from the network: `scout40 serve zb.s40 --listen 127.0.0.1:4040 --repeat` sends
@@ -48,9 +51,9 @@ pub struct RunArgs {
     /// for as long as the run lasts: `generator:pile-up=60,seed=1,pool=1000000`
     #[arg(long, value_name = "SOURCE")]
     source: Option<SourceSpec>,
-    /// The model that scores
+    /// A model that scores; repeatable: several score the same stream, and lines of the menu name theirs
     #[arg(long, value_name = "M.model")]
-    model: Option<PathBuf>,
+    model: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
     /// A menu of trigger lines (TOML)
@@ -161,7 +164,7 @@ impl From<RunArgs> for RunConfig {
                 .source
                 .or(args.stream.map(SourceSpec::File))
                 .expect("the command line demands one of them"),
-            model: args.model,
+            models: args.model,
             engine: args.engine.into(),
             menu: args.menu,
             thresholds: args.threshold,

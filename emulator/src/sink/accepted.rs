@@ -22,7 +22,7 @@ const BLOCK_EVENTS: usize = 2048;
 /// What the trigger adds to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The score, 0 without a model.
+    /// The score of the first model, 0 without one.
     pub score: Score,
     /// Bit k = accepted by line k.
     pub lines: u64,
@@ -137,8 +137,12 @@ pub fn accepted_header(plan: &RunPlan) -> StreamHeader {
         ("repeat".into(), config.repeat.to_string()),
     ];
     settings.extend(plan.facts.settings.iter().cloned());
-    if let Some(model) = &plan.model {
-        settings.push(("model_digest".into(), format!("{:016x}", model.model.digest())));
+    for model in &plan.models {
+        let key = match plan.models.len() {
+            1 => "model_digest".to_owned(),
+            _ => format!("model_digest {}", model.name),
+        };
+        settings.push((key, format!("{:016x}", model.model.digest())));
     }
     if let Some(orbits) = config.orbits {
         settings.push(("orbits".into(), orbits.to_string()));

@@ -21,6 +21,8 @@ pub struct RateRow {
     pub scored: u64,
     /// Of those, accepted.
     pub accepted: u64,
+    /// Of those, accepted by no other line.
+    pub pure: u64,
 }
 
 /// Writes the rows with their Poisson intervals at 68.27 %; at most `distinct` crossings differ.
@@ -34,15 +36,17 @@ pub fn write_rates(
     collision_rate_hz: f64,
 ) -> Result<()> {
     let mut text =
-        String::from("span,run,number,line,scored,accepted,rate_khz,rate_khz_low,rate_khz_high\n");
+        String::from("span,run,number,line,scored,accepted,rate_khz,rate_khz_low,rate_khz_high,");
+    text.push_str("pure,pure_rate_khz\n");
     for row in rows {
         let rate = rate_khz(row.accepted, row.scored, distinct, collision_rate_hz);
-        let RateRow { span, run, number, line, scored, accepted } = row;
+        let pure_rate = rate_khz(row.pure, row.scored, distinct, collision_rate_hz);
+        let RateRow { span, run, number, line, scored, accepted, pure } = row;
         let line = csv_field(line);
         writeln!(
             text,
-            "{span},{run},{number},{line},{scored},{accepted},{:.6},{:.6},{:.6}",
-            rate.value, rate.low, rate.high
+            "{span},{run},{number},{line},{scored},{accepted},{:.6},{:.6},{:.6},{pure},{:.6}",
+            rate.value, rate.low, rate.high, pure_rate.value
         )
         .expect("writing to a string");
     }
@@ -74,10 +78,11 @@ mod tests {
             line: "a,b".into(),
             scored: 1000,
             accepted: 0,
+            pure: 0,
         };
         write_rates(&path, &[row], u64::MAX, 1e6).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let last = text.lines().last().unwrap();
-        assert_eq!(last, "lumi,1,2,\"a,b\",1000,0,0.000000,0.000000,1.841022");
+        assert_eq!(last, "lumi,1,2,\"a,b\",1000,0,0.000000,0.000000,1.841022,0,0.000000");
     }
 }

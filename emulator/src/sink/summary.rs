@@ -15,11 +15,12 @@ use serde::Serialize;
 
 use crate::affinity::allowed_cores;
 use crate::calibrate::Calibration;
-use crate::collector::Collector;
+use crate::collector::{Collector, LineTally};
 use crate::config::{Keep, RunConfig, RunPlan};
 use crate::counters::{Counts, Trouble};
+use crate::models::LoadedModel;
 use crate::network::NetworkSummary;
-use crate::trigger::Rule;
+use crate::trigger::{Line, Rule};
 
 /// Quantiles of a latency in ns.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,6 +67,8 @@ pub struct LineSummary {
     pub name: String,
     /// How it decides, for people.
     pub rule: String,
+    /// Name of the model that scores; null for cuts.
+    pub model: Option<String>,
     /// Threshold in display units; null for cuts.
     pub threshold: Option<f64>,
     /// Threshold in the model's integers; null for cuts.
@@ -84,6 +87,46 @@ pub struct LineSummary {
     pub rate_khz_low: f64,
     /// Upper end of its interval.
     pub rate_khz_high: f64,
+    /// Background crossings that this line alone accepted.
+    pub pure: u64,
+    /// Their rate.
+    pub pure_rate_khz: f64,
+    /// Lower end of its interval.
+    pub pure_rate_khz_low: f64,
+    /// Upper end of its interval.
+    pub pure_rate_khz_high: f64,
+}
+
+/// What two lines accepted together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OverlapSummary {
+    /// Their names, in the order of `lines`.
+    pub lines: [String; 2],
+    /// Background crossings that both accepted.
+    pub both: u64,
+    /// Their rate.
+    pub rate_khz: f64,
+    /// Lower end of its interval.
+    pub rate_khz_low: f64,
+    /// Upper end of its interval.
+    pub rate_khz_high: f64,
+}
+
+/// A model of the run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelSummary {
+    /// What lines of the menu call it.
+    pub name: String,
+    /// Its file as given.
+    pub path: String,
+    /// What its rows consist of.
+    pub features: String,
+    /// Identity of its content.
+    pub digest: String,
+    /// How it was evaluated: the plan.
+    pub plan: &'static str,
+    /// The instruction set.
+    pub isa: &'static str,
 }
 
 /// One injected signal.
@@ -167,6 +210,8 @@ pub struct RunSummary {
     pub latency_ns: LatencySummary,
     /// The lines of the menu.
     pub lines: Vec<LineSummary>,
+    /// What each pair of lines accepted together.
+    pub overlaps: Vec<OverlapSummary>,
     /// The injected signals.
     pub signals: Vec<SignalSummary>,
     /// Background crossings scored.
@@ -175,10 +220,12 @@ pub struct RunSummary {
     pub collision_rate_mhz: f64,
     /// The stream.
     pub stream: InputSummary,
-    /// The model.
+    /// The first model.
     pub model: Option<InputSummary>,
-    /// How the model was evaluated.
+    /// How it was evaluated.
     pub evaluation: Option<EvaluationSummary>,
+    /// All models.
+    pub models: Vec<ModelSummary>,
     /// The injected signals' streams.
     pub signal_streams: Vec<InputSummary>,
     /// The background that thresholds were calibrated with.
@@ -255,6 +302,7 @@ impl RunSummary {
                 service: Quantiles::of(&latencies.service),
             },
             lines: lines(plan, collector),
+            overlaps: overlaps(plan, collector),
             signals: signals(plan, collector),
             scored_background: collector.scored_background,
             collision_rate_mhz: plan.rate_scheme.collision_rate_hz() / 1e6,
@@ -263,12 +311,13 @@ impl RunSummary {
                 name: plan.header.sample.clone(),
                 digest: plan.facts.digest.map(|digest| format!("{digest:016x}")),
             },
-            model: plan.model.as_ref().map(|loaded| InputSummary {
-                path: plan.config.model.as_ref().map_or(String::new(), |p| p.display().to_string()),
+            models: plan.models.iter().map(model_summary).collect(),
+            model: plan.models.first().map(|loaded| InputSummary {
+                path: loaded.path.display().to_string(),
                 name: loaded.model.spec().to_string(),
                 digest: Some(format!("{:016x}", loaded.model.digest())),
             }),
-            evaluation: plan.model.as_ref().map(|loaded| {
+            evaluation: plan.models.first().map(|loaded| {
                 let Evaluation { plan, isa } = loaded.scorer.evaluation();
                 EvaluationSummary { plan, isa }
             }),
@@ -300,6 +349,18 @@ impl RunSummary {
     }
 }
 
+fn model_summary(loaded: &LoadedModel) -> ModelSummary {
+    let Evaluation { plan, isa } = loaded.scorer.evaluation();
+    ModelSummary {
+        name: loaded.name.clone(),
+        path: loaded.path.display().to_string(),
+        features: loaded.model.spec().to_string(),
+        digest: format!("{:016x}", loaded.model.digest()),
+        plan,
+        isa,
+    }
+}
+
 fn signal_streams(plan: &RunPlan) -> Vec<InputSummary> {
     let signals = plan.signal_names().into_iter().zip(&plan.signal_digests);
     let input = |((name, digest), spec): ((String, &Option<u64>), &InjectionSpec)| InputSummary {
@@ -312,20 +373,26 @@ fn signal_streams(plan: &RunPlan) -> Vec<InputSummary> {
 
 fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
     let collision_rate_hz = plan.rate_scheme.collision_rate_hz();
-    let summary = |(line, tally): (&crate::trigger::Line, &crate::collector::LineTally)| {
+    let overlaps = &collector.overlaps;
+    let rate_of = |accepted| {
+        let (scored, distinct) = (collector.scored_background, plan.distinct_crossings());
+        rate_khz(accepted, scored, distinct, collision_rate_hz)
+    };
+    let summary = |(number, (line, tally)): (usize, (&Line, &LineTally))| {
         let (threshold, threshold_raw) = match line.rule {
-            Rule::Score { raw, display } => (Some(display), Some(raw)),
+            Rule::Score { raw, display, .. } => (Some(display), Some(raw)),
             Rule::Cut(_) => (None, None),
         };
-        let rate = rate_khz(
-            tally.accepted,
-            collector.scored_background,
-            plan.distinct_crossings(),
-            collision_rate_hz,
-        );
+        let model = match line.rule {
+            Rule::Score { model, .. } => Some(plan.models[model].name.clone()),
+            Rule::Cut(_) => None,
+        };
+        let rate = rate_of(tally.accepted);
+        let pure = rate_of(overlaps.pure(number));
         LineSummary {
             name: line.name.clone(),
             rule: line.describe(),
+            model,
             threshold,
             threshold_raw,
             prescale: line.prescale.get(),
@@ -335,9 +402,32 @@ fn lines(plan: &RunPlan, collector: &Collector<'_>) -> Vec<LineSummary> {
             rate_khz: rate.value,
             rate_khz_low: rate.low,
             rate_khz_high: rate.high,
+            pure: overlaps.pure(number),
+            pure_rate_khz: pure.value,
+            pure_rate_khz_low: pure.low,
+            pure_rate_khz_high: pure.high,
         }
     };
-    plan.menu.lines().iter().zip(&collector.lines).map(summary).collect()
+    plan.menu.lines().iter().zip(&collector.lines).enumerate().map(summary).collect()
+}
+
+/// Each pair of lines once.
+fn overlaps(plan: &RunPlan, collector: &Collector<'_>) -> Vec<OverlapSummary> {
+    let lines = plan.menu.lines();
+    let pair = |a: usize, b: usize| {
+        let both = collector.overlaps.both(a, b);
+        let (scored, distinct) = (collector.scored_background, plan.distinct_crossings());
+        let rate = rate_khz(both, scored, distinct, plan.rate_scheme.collision_rate_hz());
+        OverlapSummary {
+            lines: [lines[a].name.clone(), lines[b].name.clone()],
+            both,
+            rate_khz: rate.value,
+            rate_khz_low: rate.low,
+            rate_khz_high: rate.high,
+        }
+    };
+    let n = lines.len();
+    (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).map(|(a, b)| pair(a, b)).collect()
 }
 
 fn signals(plan: &RunPlan, collector: &Collector<'_>) -> Vec<SignalSummary> {
@@ -385,7 +475,7 @@ fn config_summary(config: &RunConfig, plan: &RunPlan) -> ConfigSummary {
             Keep::Needed => "needed",
             Keep::All => "all",
         },
-        features: plan.model.as_ref().map(|loaded| loaded.model.spec().names()),
+        features: plan.models.first().map(|loaded| loaded.model.spec().names()),
     }
 }
 

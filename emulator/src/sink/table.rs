@@ -5,8 +5,11 @@ use std::fmt::Write;
 use scout40_models::legible;
 
 use super::RunSummary;
-use super::summary::{LineSummary, Quantiles, SignalSummary};
+use super::summary::{LineSummary, ModelSummary, OverlapSummary, Quantiles, SignalSummary};
 use crate::network::NetworkSummary;
+
+/// Most lines whose overlaps are shown as a table; `summary.json` has all.
+const OVERLAP_LINES_MAX: usize = 12;
 
 /// The summary as text for a terminal.
 #[must_use]
@@ -21,14 +24,21 @@ pub fn render(summary: &RunSummary) -> String {
 fn legible_summary(summary: &RunSummary) -> RunSummary {
     let mut shown = summary.clone();
     let inputs = [&mut shown.stream].into_iter().chain(&mut shown.model);
+    let overlaps = shown.overlaps.iter_mut().flat_map(|overlap| &mut overlap.lines);
     let lines = shown.lines.iter_mut().flat_map(|line| [&mut line.name, &mut line.rule]);
     inputs
         .flat_map(|input| [&mut input.path, &mut input.name])
         .chain(lines)
+        .chain(overlaps)
         .chain(shown.signals.iter_mut().map(|signal| &mut signal.name))
         .chain(&mut shown.trouble.problems)
         .chain([&mut shown.config.filling_scheme])
         .for_each(|text| *text = legible(text));
+    for model in &mut shown.models {
+        for text in [&mut model.name, &mut model.path, &mut model.features] {
+            *text = legible(text);
+        }
+    }
     shown
 }
 
@@ -37,8 +47,10 @@ fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
     let config = &summary.config;
     writeln!(out)?;
     writeln!(out, "stream     {} ({})", summary.stream.path, summary.stream.name)?;
-    if let (Some(model), Some(how)) = (&summary.model, &summary.evaluation) {
-        writeln!(out, "model      {} ({}, {} on {})", model.path, model.name, how.plan, how.isa)?;
+    for model in &summary.models {
+        let ModelSummary { name, path, features, plan, isa, .. } = model;
+        let name = if summary.models.len() > 1 { format!("{name}: ") } else { String::new() };
+        writeln!(out, "model      {name}{path} ({features}, {plan} on {isa})")?;
     }
     writeln!(
         out,
@@ -76,6 +88,7 @@ fn write_all(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
     writeln!(out)?;
     write_latency(out, summary)?;
     write_lines(out, &summary.lines)?;
+    write_overlaps(out, summary)?;
     write_signals(out, &summary.signals, &summary.lines)?;
     let is_conserved = if counts.is_conserved() { "holds" } else { "VIOLATED" };
     writeln!(
@@ -232,6 +245,36 @@ fn write_lines(out: &mut String, lines: &[LineSummary]) -> std::fmt::Result {
             "{:<width$} {:>12} {:>12.3} {:>21}   {}",
             line.name, line.accepted, line.rate_khz, interval, line.rule
         )?;
+    }
+    writeln!(out)
+}
+
+/// For each line: what it alone accepts, and how much of it other lines accept, too.
+fn write_overlaps(out: &mut String, summary: &RunSummary) -> std::fmt::Result {
+    let lines = &summary.lines;
+    if !(2..=OVERLAP_LINES_MAX).contains(&lines.len()) {
+        return Ok(());
+    }
+    let width = lines.iter().map(|line| line.name.chars().count() + 4).max().unwrap_or(0).max(22);
+    write!(out, "{:<width$} {:>12} {:>12}", "overlap (background)", "pure", "pure [kHz]")?;
+    for number in 1..=lines.len() {
+        write!(out, " {:>8}", format!("in {number}"))?;
+    }
+    writeln!(out, "   [% of the line]")?;
+    for (a, line) in lines.iter().enumerate() {
+        let name = format!("{:>2}  {}", a + 1, line.name);
+        write!(out, "{name:<width$} {:>12} {:>12.3}", line.pure, line.pure_rate_khz)?;
+        for (b, other) in lines.iter().enumerate() {
+            let names = if a < b { [&line.name, &other.name] } else { [&other.name, &line.name] };
+            let is_pair = |pair: &&OverlapSummary| pair.lines.each_ref() == names;
+            match summary.overlaps.iter().find(is_pair) {
+                Some(pair) if line.accepted > 0 => {
+                    write!(out, " {:>8.2}", percent(pair.both, line.accepted))?;
+                }
+                _ => write!(out, " {:>8}", "-")?,
+            }
+        }
+        writeln!(out)?;
     }
     writeln!(out)
 }

@@ -5,6 +5,7 @@
 //! name = "AD_Tight"
 //! kind = "score"
 //! threshold = 0.62            # display units, or "raw:-12345" for the model's integers
+//! model = "forest"            # name of the model's file; needed if a run has several models
 //! prescale = 1
 //!
 //! [[line]]
@@ -57,6 +58,10 @@ impl FromStr for Threshold {
 pub enum Rule {
     /// Accept iff score >= threshold.
     Score {
+        /// Which model's score, counted from 0.
+        model: usize,
+        /// Its name, if there are several.
+        of: Option<String>,
         /// In the model's integers.
         raw: Score,
         /// In its display units.
@@ -82,7 +87,10 @@ impl Line {
     #[must_use]
     pub fn describe(&self) -> String {
         let rule = match &self.rule {
-            Rule::Score { raw, display } => format!("score >= {display:.6} (raw {raw})"),
+            Rule::Score { of, raw, display, .. } => {
+                let of = of.as_ref().map_or(String::new(), |name| format!(" of {name}"));
+                format!("score{of} >= {display:.6} (raw {raw})")
+            }
             Rule::Cut(cuts) => format!("{} cut(s)", cuts.len()),
         };
         match self.prescale.get() {
@@ -134,6 +142,7 @@ struct LineSpec {
     name: String,
     kind: Kind,
     threshold: Option<toml::Value>,
+    model: Option<String>,
     prescale: Option<NonZeroU32>,
     require: Option<Vec<CutSpec>>,
 }
@@ -143,6 +152,15 @@ struct LineSpec {
 enum Kind {
     Score,
     Cut,
+}
+
+/// A model as lines see it.
+#[derive(Clone, Copy)]
+pub struct ScoredModel<'a> {
+    /// What lines call it.
+    pub name: &'a str,
+    /// Translates thresholds.
+    pub scorer: &'a dyn Scorer,
 }
 
 /// The lines of a run. At most 64, with unique names.
@@ -158,24 +176,30 @@ impl Menu {
         &self.lines
     }
 
-    /// Adds a line that cuts on the score.
+    /// Adds a line that cuts on the score of the `model`-th of `models`.
     ///
     /// # Errors
     /// A name that is taken, a threshold that the model cannot have, too many lines.
+    ///
+    /// # Panics
+    /// If there is no such model.
     pub fn add_score_line(
         &mut self,
         name: &str,
         threshold: Threshold,
         prescale: NonZeroU32,
-        scorer: &dyn Scorer,
+        models: &[ScoredModel<'_>],
+        model: usize,
     ) -> Result<(), MenuError> {
+        let ScoredModel { name: of, scorer } = models[model];
+        let of = (models.len() > 1).then(|| of.to_owned());
         let raw = match threshold {
             Threshold::Raw(raw) => raw,
             Threshold::Display(value) => scorer
                 .threshold_from_display(value)
                 .map_err(|error| MenuError::line(name, error))?,
         };
-        let rule = Rule::Score { raw, display: scorer.display(raw) };
+        let rule = Rule::Score { model, of, raw, display: scorer.display(raw) };
         self.add(Line { name: name.into(), rule, prescale })
     }
 
@@ -183,19 +207,19 @@ impl Menu {
     ///
     /// # Errors
     /// Text that is no menu, a line that makes no sense, a score line without a model.
-    pub fn add_toml(&mut self, text: &str, scorer: Option<&dyn Scorer>) -> Result<(), MenuError> {
+    pub fn add_toml(&mut self, text: &str, models: &[ScoredModel<'_>]) -> Result<(), MenuError> {
         let file: MenuFile =
             toml::from_str(text).map_err(|error| MenuError::Toml(error.to_string()))?;
         for spec in &file.line {
             let prescale = spec.prescale.unwrap_or(NonZeroU32::MIN);
             match (spec.kind, &spec.threshold, &spec.require) {
                 (Kind::Score, Some(value), None) => {
-                    let scorer = scorer.ok_or_else(|| MenuError::NoModel(spec.name.clone()))?;
+                    let model = model_of(spec, models)?;
                     let threshold = threshold_of(value)
                         .map_err(|problem| MenuError::line(&spec.name, problem))?;
-                    self.add_score_line(&spec.name, threshold, prescale, scorer)?;
+                    self.add_score_line(&spec.name, threshold, prescale, models, model)?;
                 }
-                (Kind::Cut, None, Some(cuts)) if !cuts.is_empty() => {
+                (Kind::Cut, None, Some(cuts)) if !cuts.is_empty() && spec.model.is_none() => {
                     let cuts: Result<Vec<Cut>, CutError> = cuts.iter().map(Cut::new).collect();
                     let cuts = cuts.map_err(|error| MenuError::line(&spec.name, error))?;
                     self.add(Line { name: spec.name.clone(), rule: Rule::Cut(cuts), prescale })?;
@@ -205,7 +229,8 @@ impl Menu {
                     return Err(MenuError::line(&spec.name, problem));
                 }
                 (Kind::Cut, ..) => {
-                    let problem = "expected `require` and no `threshold` for kind = \"cut\"";
+                    let problem =
+                        "expected `require` and neither `threshold` nor `model` for kind = \"cut\"";
                     return Err(MenuError::line(&spec.name, problem));
                 }
             }
@@ -244,12 +269,34 @@ impl Menu {
     #[must_use]
     pub fn canonical(&self) -> String {
         let line = |line: &Line| match &line.rule {
-            Rule::Score { raw, .. } => {
-                format!("{}: score >= {raw} / {}\n", line.name, line.prescale)
+            Rule::Score { of, raw, .. } => {
+                let of = of.as_ref().map_or(String::new(), |name| format!(" of {name}"));
+                format!("{}: score{of} >= {raw} / {}\n", line.name, line.prescale)
             }
             Rule::Cut(cuts) => format!("{}: {cuts:?} / {}\n", line.name, line.prescale),
         };
         self.lines.iter().map(line).collect()
+    }
+}
+
+/// Which model a score line is about: the one it names, or the only one.
+fn model_of(spec: &LineSpec, models: &[ScoredModel<'_>]) -> Result<usize, MenuError> {
+    let names = || models.iter().map(|m| format!("`{}`", m.name)).collect::<Vec<_>>().join(", ");
+    match (&spec.model, models) {
+        (_, []) => Err(MenuError::NoModel(spec.name.clone())),
+        (None, [_]) => Ok(0),
+        (None, _) => {
+            let problem = format!("expected `model = ...`, one of {}", names());
+            Err(MenuError::line(&spec.name, problem))
+        }
+        (Some(name), _) => models.iter().position(|m| m.name == name).ok_or_else(|| {
+            let problem = format!(
+                "expected a model among {}, found `{name}`\n\
+                 hint: a model is called as its file, without `.model`",
+                names()
+            );
+            MenuError::line(&spec.name, problem)
+        }),
     }
 }
 

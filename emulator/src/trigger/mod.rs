@@ -8,7 +8,7 @@ mod cut;
 mod menu;
 
 pub use cut::{Cut, CutError, CutObject};
-pub use menu::{LINES_MAX, Line, Menu, MenuError, Rule, Threshold};
+pub use menu::{LINES_MAX, Line, Menu, MenuError, Rule, ScoredModel, Threshold};
 
 use std::num::NonZeroU32;
 

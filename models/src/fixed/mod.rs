@@ -55,6 +55,16 @@ impl Quantisation {
         ("AP_RND_CONV", Quantisation::RoundToEven),
     ];
 
+    /// Its place in the list of modes, which model files keep.
+    pub(crate) fn number(self) -> u8 {
+        Quantisation::NAMES.iter().position(|(_, mode)| *mode == self).unwrap_or(0) as u8
+    }
+
+    /// The mode at this place, if there is one.
+    pub(crate) fn from_number(number: u8) -> Option<Quantisation> {
+        Quantisation::NAMES.get(usize::from(number)).map(|&(_, mode)| mode)
+    }
+
     /// The mode of this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Quantisation> {
@@ -104,6 +114,16 @@ impl Overflow {
         ("AP_SAT_ZERO", Overflow::Zero),
         ("AP_SAT_SYM", Overflow::SaturateSymmetric),
     ];
+
+    /// Its place in the list of modes, which model files keep.
+    pub(crate) fn number(self) -> u8 {
+        Overflow::NAMES.iter().position(|(_, mode)| *mode == self).unwrap_or(0) as u8
+    }
+
+    /// The mode at this place, if there is one.
+    pub(crate) fn from_number(number: u8) -> Option<Overflow> {
+        Overflow::NAMES.get(usize::from(number)).map(|&(_, mode)| mode)
+    }
 
     /// The mode of this name, if there is one.
     #[must_use]
@@ -186,6 +206,12 @@ impl Format {
     #[must_use]
     pub fn with_modes(self, quantisation: Quantisation, overflow: Overflow) -> Format {
         Format { quantisation, overflow, ..self }
+    }
+
+    /// Bits above the point, the sign included. May be negative, and more than the width.
+    #[must_use]
+    pub fn integer_bits(self) -> i32 {
+        self.integer_bits
     }
 
     /// Bits of a code, the sign included.

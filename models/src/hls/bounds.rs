@@ -264,7 +264,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::hls::{Axol1tl, Step, Tensor};
+    use crate::hls::{Step, Tensor, axol1tl};
 
     fn reference(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/reference/hls").join(name)
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn no_number_of_any_network_leaves_its_bounds() {
         let detectors = ["AXOL1TL_v1", "AXOL1TL_v4", "AXOL1TL_v5"]
-            .map(|name| Axol1tl::read(&reference(name)).unwrap().network().clone());
+            .map(|name| axol1tl::read(&reference(name)).unwrap().network().clone());
         let projects =
             ["dense", "residual"].map(|name| Network::read_project(&reference(name)).unwrap());
         let mut random = 1_u64;

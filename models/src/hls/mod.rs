@@ -3,17 +3,17 @@
 //! Firmware and its C++ are generated together; both compute with the same `ap_fixed` numbers, so a
 //! network that is evaluated as that source says gives the trigger's own scores. [`Network`] is such a
 //! source taken over and evaluated number by number ([`fixed`](crate::fixed)), from any project with
-//! dense layers ([`Network::read_project`]); [`axol1tl`] is the one that the CMS Global Trigger runs, with
-//! what comes before and after its network.
+//! dense layers ([`Network::read_project`]). A [`Detector`] adds what comes before and after a network;
+//! [`axol1tl`] is the one that the CMS Global Trigger runs.
 //!
 //! Nothing is compiled. Every statement of the files must be one that is known, and what is said twice
 //! (sizes, types, lengths of arrays) must agree; anything else is refused with file, line and reason.
 //!
-//! # How a fast version will be proven
+//! # How the fast version is proven
 //!
-//! Scores come from [`Network::evaluate`], which is slow. A fast version evaluates many events side by
-//! side in integers of 16 or 32 bits, and must give the same code for every input there is. For each
-//! step, with all numbers as codes of their format:
+//! [`Detector::score`] is slow. [`DetectorScorer`] evaluates many events side by side in integers of 16
+//! and 32 bits (`program.rs`, `scaled.rs`, `kernels/fixed.rs`), and gives the same code for every input
+//! there is. For each step, with all numbers as codes of their format:
 //!
 //! 1. **Bounds.** [`Bounds`] goes through the network with intervals and says, for every sum, between
 //!    which codes all partial sums lie in whatever order, whether the accumulator can overflow, and
@@ -26,7 +26,7 @@
 //!    integers of at least W bits, and are brought back at the end by a shift left and an arithmetic
 //!    shift right. Where the bounds say that nothing overflows, this is left out.
 //! 4. **Accumulators that saturate** depend on the order, unless the bounds say that none does. If one
-//!    can, the layer keeps the order of the source, or the network is left to the slow evaluation.
+//!    can, the network is left to the slow evaluation.
 //! 5. **Casts between formats** are a shift with rounding and a clamp or a wrap of one integer: the
 //!    rounded number must not overflow before it is clamped, so bound + 2^(shift−1) must fit.
 //! 6. **Squares** need twice the bits. Where the result saturates and its accumulator cannot wrap, a number
@@ -55,13 +55,20 @@
 pub mod axol1tl;
 mod bounds;
 mod declarations;
+mod detector;
 mod function;
 mod network;
+pub(crate) mod program;
 mod project;
+pub(crate) mod scaled;
+mod scorer;
 mod source;
+mod stored;
 mod tokens;
 
-pub use axol1tl::Axol1tl;
 pub use bounds::{Bounds, Sums};
 pub use declarations::format_from_text;
+pub use detector::{Detector, Loss, Origin, Scaling};
 pub use network::{Dense, Layer, Network, Step, Tensor};
+pub use scorer::DetectorScorer;
+pub use stored::DetectorParts;

@@ -101,16 +101,63 @@ impl Network {
 
     /// The numbers of all tensors.
     pub(super) fn values(&self, input: &[Fixed]) -> Vec<Vec<Fixed>> {
-        let given = &self.tensors[0];
+        let given = self.input();
         assert!(input.len() == given.length, "{} inputs of {}", input.len(), given.length);
         assert!(input.iter().all(|x| x.format() == given.format), "inputs are {}", given.format);
-        let mut values = vec![Vec::new(); self.tensors.len()];
-        values[0] = input.to_vec();
-        for step in &self.steps {
-            let format = self.tensors[step.output].format;
-            values[step.output] = evaluate_layer(&step.layer, format, &values);
-        }
+        let mut values = self.zeros();
+        values[0].copy_from_slice(input);
+        self.fill(&mut values);
         values
+    }
+
+    /// Room for the numbers of all tensors.
+    pub(super) fn zeros(&self) -> Vec<Vec<Fixed>> {
+        self.tensors.iter().map(|tensor| vec![tensor.format.zero(); tensor.length]).collect()
+    }
+
+    /// Fills in all tensors but the input. **Real-time**: allocates nothing.
+    pub(super) fn fill(&self, values: &mut [Vec<Fixed>]) {
+        for step in &self.steps {
+            let mut out = std::mem::take(&mut values[step.output]);
+            evaluate_layer(&step.layer, self.tensors[step.output].format, values, &mut out);
+            values[step.output] = out;
+        }
+    }
+
+    /// Which numbers of a tensor the output depends on: others are multiplied by zeros only, or by
+    /// nothing.
+    pub(super) fn used(&self, tensor: usize) -> Vec<bool> {
+        self.used_numbers().swap_remove(tensor)
+    }
+
+    /// The same for all tensors.
+    pub(super) fn used_numbers(&self) -> Vec<Vec<bool>> {
+        let mut used: Vec<Vec<bool>> =
+            self.tensors.iter().map(|tensor| vec![false; tensor.length]).collect();
+        used[self.output].fill(true);
+        for Step { output, layer } in self.steps.iter().rev() {
+            let of_output = used[*output].clone();
+            let mut mark = |input: usize, is_used: &dyn Fn(usize) -> bool| {
+                for (k, used) in used[input].iter_mut().enumerate() {
+                    *used |= is_used(k);
+                }
+            };
+            match layer {
+                Layer::Dense(dense) => mark(dense.input, &|k| {
+                    let weights = dense.weights.chunks_exact(of_output.len()).nth(k);
+                    let mut weights = weights.into_iter().flatten().zip(&of_output);
+                    weights.any(|(weight, &used)| used && weight.code() != 0)
+                }),
+                Layer::Relu { input } | Layer::Linear { input } => mark(*input, &|k| of_output[k]),
+                Layer::Add { inputs } | Layer::Subtract { inputs } => {
+                    inputs.iter().for_each(|&input| mark(input, &|k| of_output[k]));
+                }
+                Layer::Dot { inputs, .. } => {
+                    inputs.iter().for_each(|&input| mark(input, &|_| of_output[0]));
+                }
+            }
+        }
+        used
     }
 
     /// What the network takes.
@@ -127,36 +174,41 @@ impl Network {
 }
 
 /// One layer, number by number.
-fn evaluate_layer(layer: &Layer, format: Format, values: &[Vec<Fixed>]) -> Vec<Fixed> {
+fn evaluate_layer(layer: &Layer, format: Format, values: &[Vec<Fixed>], out: &mut [Fixed]) {
+    let each = |input: usize, out: &mut [Fixed], result: &dyn Fn(Fixed) -> Fixed| {
+        out.iter_mut().zip(&values[input]).for_each(|(y, &x)| *y = result(x));
+    };
     let pairs = |[a, b]: [usize; 2]| values[a].iter().copied().zip(values[b].iter().copied());
     match layer {
         Layer::Dense(dense) => {
-            let n_out = dense.biases.len();
-            let mut sums: Vec<Fixed> =
-                dense.biases.iter().map(|bias| dense.accumulator.cast(bias.exact())).collect();
-            for (x, weights) in values[dense.input].iter().zip(dense.weights.chunks_exact(n_out)) {
-                for (sum, &weight) in sums.iter_mut().zip(weights) {
+            for (sum, bias) in out.iter_mut().zip(&dense.biases) {
+                *sum = dense.accumulator.cast(bias.exact());
+            }
+            for (x, weights) in
+                values[dense.input].iter().zip(dense.weights.chunks_exact(out.len()))
+            {
+                for (sum, &weight) in out.iter_mut().zip(weights) {
                     let product = dense.accumulator.cast(x.times(weight));
                     *sum = dense.accumulator.cast(sum.plus(product));
                 }
             }
-            sums.into_iter().map(|sum| format.cast(sum.exact())).collect()
+            out.iter_mut().for_each(|y| *y = format.cast(y.exact()));
         }
-        Layer::Relu { input } => {
-            let positive =
-                |x: &Fixed| if x.code() > 0 { format.cast(x.exact()) } else { format.zero() };
-            values[*input].iter().map(positive).collect()
+        Layer::Relu { input } => each(*input, out, &|x| {
+            if x.code() > 0 { format.cast(x.exact()) } else { format.zero() }
+        }),
+        Layer::Linear { input } => each(*input, out, &|x| format.cast(x.exact())),
+        Layer::Add { inputs } => {
+            out.iter_mut().zip(pairs(*inputs)).for_each(|(y, (a, b))| *y = format.cast(a.plus(b)));
         }
-        Layer::Linear { input } => values[*input].iter().map(|x| format.cast(x.exact())).collect(),
-        Layer::Add { inputs } => pairs(*inputs).map(|(a, b)| format.cast(a.plus(b))).collect(),
         Layer::Subtract { inputs } => {
-            pairs(*inputs).map(|(a, b)| format.cast(a.minus(b))).collect()
+            out.iter_mut().zip(pairs(*inputs)).for_each(|(y, (a, b))| *y = format.cast(a.minus(b)));
         }
         Layer::Dot { inputs, accumulator } => {
             let sum = pairs(*inputs).fold(accumulator.zero(), |sum, (a, b)| {
                 accumulator.cast(sum.plus(accumulator.cast(a.times(b))))
             });
-            vec![format.cast(sum.exact())]
+            out[0] = format.cast(sum.exact());
         }
     }
 }

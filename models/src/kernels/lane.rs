@@ -4,6 +4,8 @@
 //! [`Lane::dot`] multiplies the codes of quads with four weights and adds up. With weights of at most 63
 //! that is exact with every instruction set ([`autoencoder::integer`](crate::autoencoder)).
 
+use super::pairs::PairLane;
+
 /// Codes of a quad.
 pub(crate) const QUAD: usize = 4;
 
@@ -27,7 +29,7 @@ pub(crate) struct CodeScales {
 }
 
 /// 32-bit integers of [`Lane::LANES`] events. Pointers are aligned to their size.
-pub(crate) trait Lane: Copy {
+pub(crate) trait Lane: PairLane<Pairs = Self::Proof> {
     /// Owning one proves that the processor has the instructions.
     type Proof: Copy;
     /// Events.
@@ -76,11 +78,11 @@ pub(crate) trait Lane: Copy {
 
 /// Integers for every processor.
 #[derive(Clone, Copy)]
-pub(crate) struct PortableLane([i32; 16]);
+pub(crate) struct PortableLane(pub(super) [i32; 16]);
 
 impl PortableLane {
     #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(i32, i32) -> i32) -> Self {
+    pub(super) fn zip(self, other: Self, f: impl Fn(i32, i32) -> i32) -> Self {
         let mut result = self;
         for k in 0..Self::LANES {
             result.0[k] = f(self.0[k], other.0[k]);

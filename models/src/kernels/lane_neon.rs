@@ -13,7 +13,7 @@ macro_rules! lane {
     ($(#[$doc:meta])* $name:ident, $dot:ident, $proof:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(crate) struct $name(int32x4_t);
+        pub(crate) struct $name(pub(super) int32x4_t);
 
         impl Lane for $name {
             type Proof = $proof;

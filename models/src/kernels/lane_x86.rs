@@ -16,7 +16,7 @@ macro_rules! lane {
      $quad:ident, $code:ident, $add_square:ident, $vectors:literal, $proof:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(crate) struct $name($register);
+        pub(crate) struct $name(pub(super) $register);
 
         impl Lane for $name {
             type Proof = $proof;

@@ -10,6 +10,8 @@
 
 #[cfg(test)]
 mod agree;
+#[cfg(test)]
+mod agree_fixed;
 pub(crate) mod assembler;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -17,6 +19,7 @@ mod avx2;
 mod avx512;
 pub(crate) mod code;
 pub(crate) mod dense;
+pub(crate) mod fixed;
 pub(crate) mod interleaved;
 pub mod isa;
 pub(crate) mod lane;
@@ -27,6 +30,11 @@ mod lane_x86;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod network;
+pub(crate) mod pairs;
+#[cfg(target_arch = "aarch64")]
+mod pairs_neon;
+#[cfg(target_arch = "x86_64")]
+mod pairs_x86;
 mod portable;
 pub(crate) mod sliced;
 pub(crate) mod turn;
