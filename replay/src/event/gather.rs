@@ -6,8 +6,6 @@
 //!
 //! Copying a column at a time costs one dispatch on its type per call, not per event.
 
-use std::ops::Range;
-
 use super::{Block, Collection, Column, ColumnSet, Element, Entries};
 
 /// Events `first..end` of one source.

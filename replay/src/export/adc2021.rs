@@ -142,6 +142,7 @@ impl Exporter for Adc2021Exporter {
                 (self.fractions, "fractions of mean pile-up, rounded"),
                 (self.large_numbers, "event numbers beyond 63 bits, set to the largest"),
             ],
+            ..ExportSummary::default()
         })
     }
 }

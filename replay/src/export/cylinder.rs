@@ -156,6 +156,7 @@ impl Exporter for CylinderExporter {
             crossings: self.crossings,
             left_out: lost(self.columns, held, self.n_taus),
             left_out_values: counts,
+            ..ExportSummary::default()
         })
     }
 }

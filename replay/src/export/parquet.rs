@@ -14,8 +14,8 @@ use ::parquet::schema::parser::parse_message_type;
 
 use super::unfinished::Unfinished;
 use super::{ExportError, ExportSummary, Exporter};
+use crate::event::gather::{self, Pick};
 use crate::event::{Block, Collection, Column, ColumnSet, Entries, Group};
-use crate::import::gather::{self, Pick};
 use crate::import::parquet::branch::{BRANCHES, Branch, Field};
 
 /// Rows of a row group, gathered from blocks.
@@ -115,6 +115,7 @@ impl Exporter for ParquetExporter {
             crossings: self.crossings,
             left_out: self.columns.minus(held),
             left_out_values: Vec::new(),
+            ..ExportSummary::default()
         })
     }
 }

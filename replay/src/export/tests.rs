@@ -51,7 +51,7 @@ fn write(path: &Path, target: Target, blocks: &[Block]) -> ExportSummary {
 }
 
 fn write_key(path: &Path, target: Target, blocks: &[Block], key: Option<&str>) -> ExportSummary {
-    let options = ExportOptions { key: key.map(str::to_owned) };
+    let options = ExportOptions { key: key.map(str::to_owned), ..ExportOptions::default() };
     let mut exporter = create(target, path, blocks[0].columns(), &options).unwrap();
     for block in blocks {
         exporter.write(block).unwrap();

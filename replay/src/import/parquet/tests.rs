@@ -38,7 +38,8 @@ fn rows(rows: std::ops::Range<u64>) -> ImportOptions {
     ImportOptions { rows: Some(rows), ..ImportOptions::default() }
 }
 
-const KEEP: ImportOptions = ImportOptions { rows: None, keep_saturated: true, key: None };
+const KEEP: ImportOptions =
+    ImportOptions { rows: None, keep_saturated: true, key: None, payload: None };
 
 #[test]
 fn objects_come_out_as_written_and_sorted_by_pt() {
