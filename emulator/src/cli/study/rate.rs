@@ -21,6 +21,7 @@ use crate::cli::output::{print, progress_bar, refuse_overwrite};
 use crate::cli::parse;
 use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
+use crate::models::scored_models;
 use crate::study::lines::{Decisions, Lines, count};
 use crate::study::pile_up::{Forecast, RateOfPileUp, forecast};
 use crate::study::points::{WorkingPoint, menu_toml, working_points};
@@ -210,7 +211,9 @@ fn lines(args: &RateArgs, model: Option<&LoadedModel>) -> Result<Lines> {
     if let Some(path) = &args.menu {
         let attempt = || format!("while reading the menu `{}`", path.display());
         let text = std::fs::read_to_string(path).with_context(attempt)?;
-        menu.add_toml(&text, model.map(|model| &*model.scorer)).with_context(attempt)?;
+        let models =
+            model.map_or_else(Vec::new, |model| scored_models(std::slice::from_ref(model)));
+        menu.add_toml(&text, &models).with_context(attempt)?;
     }
     let names = match decisions_paths(args, &args.samples.background)? {
         #[cfg(feature = "parquet")]

@@ -143,6 +143,10 @@ pub fn words_of_table(settings: &toml::Table) -> Result<Vec<String>> {
         "variational" | "reconstruction" | "convolutional" => {
             vec!["autoencoder".to_owned(), format!("--kind={kind}")]
         }
+        Content::Detector(_) => bail!(
+            "the model is an imported network, which cannot be trained again\n\
+             hint: evaluate it as it is with `--model`"
+        ),
         _ => bail!(
             "expected `kind` to be \"forest\", or of autoencoders \"variational\", \"reconstruction\" or \
              \"convolutional\", found \"{kind}\""
