@@ -91,7 +91,7 @@ fn a_stream_without_a_sound_header_is_refused_by_every_command() {
     desk.write("text.s40", "once upon a time");
     for (path, words) in [
         ("fixtures/pathological/flipped-header.s40", ["header at byte 16", "xxh3", "hint:"]),
-        ("fixtures/pathological/newer-version.s40", ["version <= 1", "found 9", "update scout40"]),
+        ("fixtures/pathological/newer-version.s40", ["version <= 2", "found 9", "update scout40"]),
         ("fixtures/pathological/wrong-magic.s40", ["89 53 34 30", "89 58 34 30", "convert"]),
         ("fixtures/pathological/empty.s40", ["header at byte 0", "an empty file", "hint:"]),
         ("text.s40", ["expected a .s40 stream", "6f 6e 63 65", "convert"]),

@@ -23,6 +23,7 @@ use scout40_replay::source::FileSource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::Framing;
@@ -240,8 +241,10 @@ async fn serve_client(
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let Ok(_permit) = shared.clients.try_acquire() else {
-        // A board would not say anything either.
-        let _ = timeout(shared.timeout, refuse(&mut stream, Verdict::Busy)).await;
+        // A board would only hang up.
+        if shared.framing == Framing::S40 {
+            let _ = timeout(shared.timeout, refuse(&mut stream, Verdict::Busy)).await;
+        }
         return Err(Verdict::Busy.explanation().into());
     };
     if shared.framing == Framing::Dth256 {
@@ -314,14 +317,20 @@ impl Sending<'_> {
             if self.is_too_late(late_ps) {
                 let n_crossings = self.store().facts(frame).n_crossings;
                 self.report.dropped_crossings += u64::from(n_crossings);
+                // Others want to send, too.
+                yield_now().await;
                 continue;
             }
             let stored = self.store().block(frame).map_err(|error| error.to_string())?;
-            let Stored::Block(section) = stored else { continue };
-            let decoded = EncodedBlock::parse(&section, 0)
+            let section = match &stored {
+                Stored::Block(section) => &section[..],
+                Stored::Damaged => &[],
+            };
+            let decoded = EncodedBlock::parse(section, 0)
                 .and_then(|encoded| decoder.decode(&encoded, schema, native_columns(), &mut block));
             // Nothing can be said about a damaged block here: the receiver sees orbits missing.
             if decoded.is_err() {
+                yield_now().await;
                 continue;
             }
             let mut bytes = Vec::new();
