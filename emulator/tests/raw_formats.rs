@@ -99,7 +99,7 @@ fn damage_is_told_with_file_byte_and_orbit_and_the_rest_is_converted() {
 }
 
 #[test]
-fn further_objects_are_shown_scored_and_verified() {
+fn further_objects_are_shown_and_verified() {
     let desk = Desk::new();
     // Two crossings of orbit 3: one Puppi candidate of 20 GeV, and none.
     let words = [0b10_u64 << 62 | 3 << 24 | 1, 3 << 37 | 80, 0b10 << 62 | 3 << 24 | 1 << 12];

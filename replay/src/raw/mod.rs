@@ -26,8 +26,7 @@ pub mod words;
 
 /// Longest payload of one orbit in bytes: what is longer was never one.
 ///
-/// The largest that the field's formats can make is 12 sectors of 255 stubs in each crossing,
-/// 87 MB; what the systems send is below 8 MB.
+/// The largest that is read has 255 words of 64 bits, and their header, in each crossing: 7.3 MB.
 pub const ORBIT_BYTES_MAX: usize = 1 << 25;
 
 /// The little-endian number at `at`. The caller has checked that it is there.
