@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::spectrum::CODES;
 use crate::units::CALO_PHI_CODES;
 
 /// Codes of calorimeter phi in a full turn.
@@ -18,6 +19,8 @@ pub(super) struct Angles {
     units: Vec<[i32; 2]>,
     /// Of each code up to an eighth of a turn: tangent of the upper edge of the code, × 2^16.
     tangents: Vec<i64>,
+    /// Of each pT code: its power 1.5.
+    hardnesses: Vec<i64>,
 }
 
 impl Angles {
@@ -30,15 +33,26 @@ impl Angles {
             let (cos, sin) = cos_sin((f64::from(code) + 0.5) * TAU / f64::from(TURN));
             (sin / cos * 65_536.0).round() as i64
         };
-        Angles { units: units.collect(), tangents: (0..TURN / 8).map(tangent).collect() }
+        let hardness = |code: usize| (code as f64 * (code as f64).sqrt()).round() as i64;
+        Angles {
+            units: units.collect(),
+            tangents: (0..TURN / 8).map(tangent).collect(),
+            hardnesses: (0..CODES).map(hardness).collect(),
+        }
     }
 
     /// Adds an object to a vector.
     #[inline]
-    pub(super) fn add(&self, sum: &mut Vector, pt: i16, phi: i16) {
+    pub(super) fn add(&self, sum: &mut Vector, pt: i64, phi: i16) {
         let [x, y] = self.units[phi as usize];
-        sum[0] += i64::from(pt) * i64::from(x);
-        sum[1] += i64::from(pt) * i64::from(y);
+        sum[0] += pt * i64::from(x);
+        sum[1] += pt * i64::from(y);
+    }
+
+    /// pT^1.5 of a jet.
+    #[inline]
+    pub(super) fn hardness(&self, pt: i16) -> i64 {
+        self.hardnesses[pt as usize & (CODES - 1)]
     }
 
     /// The nearest code of a vector's direction; 0 if it has none.

@@ -147,6 +147,9 @@ pub(super) const RATIO_BINS: usize = 16;
 pub enum Predictor {
     /// The vector sum of the jets' transverse momenta.
     JetVector,
+    /// The same with pT^1.5 in the place of pT: to which missing energy is more opposite than to the
+    /// sum itself, since soft jets are mostly pile-up.
+    HardJetVector,
     /// Their scalar sum.
     JetSum,
     /// Missing transverse energy.
@@ -358,7 +361,7 @@ pub(super) fn column_of(name: &str) -> Result<Column, GenerateError> {
 
 fn are_edges(edges: &[u16]) -> bool {
     let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
-    let few = edges.len() <= BINS_MAX && edges.iter().all(|&edge| usize::from(edge) < 2 * CODES);
+    let few = edges.len() <= BINS_MAX && edges.iter().all(|&edge| usize::from(edge) < 4 * CODES);
     edges.first() == Some(&0) && ascend && few
 }
 

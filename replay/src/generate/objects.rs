@@ -31,6 +31,8 @@ pub(super) struct Event {
     pub(super) lead_bin: usize,
     /// Vector and scalar sum of the jets.
     pub(super) jet_vector: Vector,
+    /// The vector sum with pT^1.5.
+    pub(super) hard_vector: Vector,
     pub(super) jet_sum: i64,
 }
 
@@ -282,9 +284,10 @@ impl DirectionTable {
 #[inline]
 pub(super) fn sum_jets(event: &mut Event, angles: &Angles) {
     let Objects { n, codes: [pts, _, phis] } = &event.objects[Collection::Jet as usize];
-    (event.jet_vector, event.jet_sum) = ([0, 0], 0);
+    (event.jet_vector, event.hard_vector, event.jet_sum) = ([0, 0], [0, 0], 0);
     for i in 0..*n {
-        angles.add(&mut event.jet_vector, pts[i], phis[i]);
+        angles.add(&mut event.jet_vector, pts[i].into(), phis[i]);
+        angles.add(&mut event.hard_vector, angles.hardness(pts[i]), phis[i]);
         event.jet_sum += i64::from(pts[i]);
     }
 }

@@ -71,6 +71,7 @@ impl ScalarTable {
 pub(super) fn predictor_of(predictor: Predictor, event: &Event, met: (i16, i16)) -> f64 {
     match predictor {
         Predictor::JetVector => square(event.jet_vector),
+        Predictor::HardJetVector => square(event.hard_vector),
         Predictor::JetSum => event.jet_sum as f64,
         Predictor::Met => f64::from(met.0) * f64::from(met.0),
     }
@@ -86,9 +87,10 @@ pub(super) fn vector_of(
 ) -> Vector {
     match predictor {
         Predictor::JetVector | Predictor::JetSum => event.jet_vector,
+        Predictor::HardJetVector => event.hard_vector,
         Predictor::Met => {
             let mut vector = [0, 0];
-            angles.add(&mut vector, met.0.max(1), met.1);
+            angles.add(&mut vector, met.0.max(1).into(), met.1);
             vector
         }
     }

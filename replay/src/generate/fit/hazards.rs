@@ -137,7 +137,7 @@ fn count(fit: &RankFit<'_>) -> Counts {
     counts.logs = logs;
     let jets = Bins::new(&model.jet_bins, 64);
     let leads = Bins::new(&model.lead_bins, CODES);
-    for event in 0..sample.n {
+    for (event, &group) in group_of.iter().enumerate() {
         let before = match rank {
             0 => CODES - 1,
             _ => usize::from(sample.pt(collection, rank - 1, event)),
@@ -154,7 +154,7 @@ fn count(fit: &RankFit<'_>) -> Counts {
             Context::Jets => jet_bin,
             Context::JetsAndLead => jet_bin * leads.n + lead_bin,
         };
-        let (context, group) = (context * previous.n + previous.of(before), group_of[event]);
+        let context = context * previous.n + previous.of(before);
         // At risk from `before` down to `next`: differences, that are added up below.
         counts.at_risk[Counts::at(context, group, next.max(1))] += 1.0;
         counts.at_risk[Counts::at(context, group, before + 1)] -= 1.0;

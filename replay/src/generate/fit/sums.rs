@@ -29,7 +29,7 @@ const TAIL_EVENTS: f64 = 50.0;
 
 /// Sums in the order in which they are drawn: column, azimuth, what they depend on.
 const SUMS: [(Column, Option<Column>, Predictor); 8] = [
-    (Column::MetPt, Some(Column::MetPhi), Predictor::JetVector),
+    (Column::MetPt, Some(Column::MetPhi), Predictor::HardJetVector),
     (Column::HtPt, None, Predictor::JetSum),
     (Column::EtPt, None, Predictor::JetSum),
     (Column::EtEmPt, None, Predictor::JetSum),
@@ -43,6 +43,7 @@ const SUMS: [(Column, Option<Column>, Predictor); 8] = [
 pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<(), GenerateError> {
     let has = |column: Column| sample.events.columns().contains(column);
     let angles = Angles::new();
+    let generated = Generated::new(model)?;
     let events: Vec<(Event, (i16, i16))> =
         (0..sample.n).map(|i| event_of(sample, i, &angles)).collect();
     for (column, direction, predictor) in SUMS {
@@ -50,9 +51,9 @@ pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<()
         // What depends on missing energy needs that.
         let depends = predictor != Predictor::Met || has(Column::MetPt) && has(Column::MetPhi);
         if is_known {
-            let predictor = if depends { predictor } else { Predictor::JetVector };
+            let predictor = if depends { predictor } else { Predictor::HardJetVector };
             let sum = Sum { column, direction, predictor };
-            let scalar = fit_sum(sample, model, &events, &sum, &angles)?;
+            let scalar = fit_sum(sample, model, &events, &sum, &generated, &angles);
             model.scalars.push(scalar);
         }
     }
@@ -84,8 +85,9 @@ fn fit_sum(
     model: &GeneratorModel,
     events: &[(Event, (i16, i16))],
     sum: &Sum,
+    generated: &Generated,
     angles: &Angles,
-) -> Result<ScalarModel, GenerateError> {
+) -> ScalarModel {
     let codes = sample.events.get::<i16>(sum.column);
     let predictors: Vec<f64> =
         events.iter().map(|(event, met)| predictor_of(sum.predictor, event, *met)).collect();
@@ -122,11 +124,11 @@ fn fit_sum(
         }
         directions = values.into_iter().map(|values| Histogram::of(values.into_iter())).collect();
     }
-    Ok(ScalarModel {
+    ScalarModel {
         column: sum.column.spec().name.into(),
         direction: sum.direction.map(|column| column.spec().name.into()),
         predictor: sum.predictor,
-        edges: generated_edges(model, sum.predictor, &predictors, &edges)?,
+        edges: generated.edges(sum.predictor, &predictors, &edges),
         exponent,
         codes: at_reference
             .into_iter()
@@ -134,7 +136,7 @@ fn fit_sum(
             .collect(),
         code_bins,
         angles: directions,
-    })
+    }
 }
 
 fn sum_max(column: Column) -> i32 {
@@ -154,31 +156,43 @@ fn equal_edges(mut values: Vec<f64>, n: usize) -> Vec<f64> {
     edges
 }
 
-/// Edges above which as many generated events are as of the stream above `edges`.
-fn generated_edges(
-    model: &GeneratorModel,
-    predictor: Predictor,
-    values: &[f64],
-    edges: &[f64],
-) -> Result<Vec<f64>, GenerateError> {
-    if predictor == Predictor::Met {
-        // Its own distribution has been kept.
-        return Ok(edges.to_vec());
+/// What sums depend on in generated events, in ascending order: squares of the jets' vector sums, their
+/// scalar sum.
+struct Generated([Vec<f64>; 3]);
+
+impl Generated {
+    fn new(model: &GeneratorModel) -> Result<Generated, GenerateError> {
+        let generator = Generator::new(model, PileUp::Fitted, 0)?;
+        let events: Vec<Event> =
+            (0..GENERATED).map(|number| generator.objects_of(number)).collect();
+        let predictors = [Predictor::JetVector, Predictor::HardJetVector, Predictor::JetSum];
+        Ok(Generated(predictors.map(|predictor| {
+            let values = events.iter().map(|event| predictor_of(predictor, event, (0, 0)));
+            let mut values: Vec<f64> = values.collect();
+            values.sort_by(f64::total_cmp);
+            values
+        })))
     }
-    let generator = Generator::new(model, PileUp::Fitted, 0)?;
-    let mut generated: Vec<f64> = (0..GENERATED)
-        .map(|number| predictor_of(predictor, &generator.objects_of(number), (0, 0)))
-        .collect();
-    generated.sort_by(f64::total_cmp);
-    let below = |edge: f64| values.iter().filter(|&&value| value < edge).count();
-    let mut found = vec![0.0_f64];
-    for &edge in &edges[1..] {
-        let share = below(edge) as f64 / values.len() as f64;
-        let at = (share * generated.len() as f64) as usize;
-        let least = found[found.len() - 1];
-        found.push(generated[at.min(generated.len() - 1)].max(least));
+
+    /// Edges above which as many generated events are as of the stream above `edges`.
+    fn edges(&self, predictor: Predictor, values: &[f64], edges: &[f64]) -> Vec<f64> {
+        let generated = match predictor {
+            Predictor::JetVector => &self.0[0],
+            Predictor::HardJetVector => &self.0[1],
+            Predictor::JetSum => &self.0[2],
+            // Its own distribution has been kept.
+            Predictor::Met => return edges.to_vec(),
+        };
+        let below = |edge: f64| values.iter().filter(|&&value| value < edge).count();
+        let mut found = vec![0.0_f64];
+        for &edge in &edges[1..] {
+            let share = below(edge) as f64 / values.len() as f64;
+            let at = (share * generated.len() as f64) as usize;
+            let least = found[found.len() - 1];
+            found.push(generated[at.min(generated.len() - 1)].max(least));
+        }
+        found
     }
-    Ok(found)
 }
 
 /// Slope of ln(sum) with ln(pile-up) within contexts.
