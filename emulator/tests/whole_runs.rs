@@ -274,6 +274,9 @@ fn unpaced_runs_accept_the_same_bytes_for_any_number_of_workers_and_batch_size()
         options.push(format!("--plan walk --isa {}", isa.name()));
         options.push(format!("--plan sliced --isa {}", isa.name()));
         options.push(format!("--plan sliced --isa {} --batch-size 64", isa.name()));
+        if matches!(isa.name(), "avx2" | "avx512") {
+            options.push(format!("--plan compiled --isa {} --batch-size 64", isa.name()));
+        }
     }
     for options in options {
         std::fs::remove_dir_all(desk.path("o")).unwrap();

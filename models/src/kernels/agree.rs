@@ -301,3 +301,17 @@ fn scores_do_not_depend_on_what_the_padding_holds() {
         }
     }
 }
+
+#[test]
+fn the_cheapest_plan_is_code_where_it_can_be_written_and_asking_for_it_elsewhere_is_refused() {
+    let forest = random_forest(&mut Random(9), 100, 6, 7, false);
+    for isa in Isa::available() {
+        let plan = ForestScorer::cheapest(&forest, isa).evaluation().plan;
+        let has_code = matches!(isa.name(), "avx2" | "avx512");
+        assert_eq!(plan == "compiled", has_code, "{}: {plan}", isa.name());
+        let error = ForestScorer::new(&forest, isa, PlanChoice::Compiled).err();
+        assert_eq!(error.is_none(), has_code);
+        let said = error.map_or(String::new(), |error| error.to_string());
+        assert!(has_code || said.contains("plan `compiled`") && said.contains("`auto`"), "{said}");
+    }
+}

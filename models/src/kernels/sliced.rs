@@ -58,8 +58,6 @@ pub(crate) const REACH_OPS: usize = REACH_BOTH + REACH_RIGHT + REACH_LEFT;
 pub(crate) const REACH_LINES: usize = 2 * REACH_BOTH + REACH_RIGHT + REACH_LEFT;
 /// Masks of one chunk.
 pub(crate) const MASK_CHUNK: usize = 2;
-/// How many windows ahead columns are prefetched: they come from beyond level 2.
-const COLUMNS_AHEAD: usize = 2;
 /// How many cache lines ahead masks are prefetched: there are more than level 1 holds.
 const MASKS_AHEAD: usize = 16;
 /// Lines that one step of a count adds.
@@ -396,7 +394,7 @@ fn compare<W: Word>(memory: &Memory<W>, program: &Parts, lanes: &[i16]) {
                 )
             };
         }
-        if let Some(next) = program.windows.get(k + COLUMNS_AHEAD) {
+        if let Some(next) = program.windows.get(k + 1) {
             let next = &lanes[next.feature as usize * LANE_STRIDE..][..W::LANES];
             (0..W::LANES / 32).for_each(|line| W::prefetch(&next[32 * line]));
         }
