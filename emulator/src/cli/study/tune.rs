@@ -458,9 +458,17 @@ fn figure(head: &Head, tried: &[Tried]) -> scout40_studies::plot::Plot {
         let points: Vec<_> = done().filter(|t| t.search == search).filter_map(point).collect();
         plot = plot.scatter(search, &points);
     }
-    let mut front: Vec<_> = done().filter(|t| t.is_on_front).filter_map(point).collect();
+    let mut front: Vec<(f64, f64)> = done().filter(|t| t.is_on_front).filter_map(point).collect();
     front.sort_by(|a, b| a.0.total_cmp(&b.0));
-    plot.line("front", &front)
+    // What can be had for a cost is what can be had for less: steps, up to the largest cost.
+    let dearest = done().filter_map(point).map(|(cost, _)| cost).fold(0.0, f64::max);
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for (cost, found) in front {
+        steps.extend(steps.last().map(|&(_, before)| (cost, before)));
+        steps.push((cost, found));
+    }
+    steps.extend(steps.last().map(|&(_, found)| (dearest, found)));
+    plot.line("front", &steps)
 }
 
 #[cfg(test)]
