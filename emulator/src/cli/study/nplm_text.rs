@@ -45,7 +45,7 @@ pub fn table(outcomes: &[(String, Outcome)], [exposures, strengths]: [&str; 2]) 
                 let limit = if point.z_empirical_is_limit { "> " } else { "" };
                 let _ = writeln!(
                     text,
-                    "{:<16} {:>12.4e} {:>9.2} {:>7.2} {:>16} {:>12} {:>9.2} {:>9.2}",
+                    "{:<16} {:>12} {:>9.2} {:>7.2} {:>16} {:>12} {:>9.2} {:>9.2}",
                     point.signal,
                     point.strength,
                     point.z.value,
