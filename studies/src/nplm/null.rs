@@ -243,13 +243,13 @@ mod tests {
         // scipy.stats.chi2.sf(30.52, 13): Z = 2.65 is what the published toys have.
         let published = ChiSquared { dof: 13.0, dof_error: 0.0, ks_distance: 0.0, ks_p_value: 1.0 };
         assert!((published.p_value(30.52) - 0.003_960_744_971_253_744).abs() < 1e-12);
-        assert_eq!(published.p_value(-3.0), 1.0);
+        assert!(published.p_value(-3.0) > 0.999_999);
     }
 
     #[test]
     fn the_empirical_p_value_counts() {
         let null = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(empirical_p_value(&null, 3.0).value, 0.5);
+        assert!((empirical_p_value(&null, 3.0).value - 0.5).abs() < 1e-15);
         let none = empirical_p_value(&null, 5.0);
         assert!(none.value == 0.0 && none.high > 0.0);
     }
@@ -258,11 +258,11 @@ mod tests {
     fn bands_are_quantiles() {
         let values: Vec<f64> = (0..=1000).rev().map(f64::from).collect();
         let band = Band::of(&values, 1).unwrap();
-        assert_eq!(band.median, 500.0);
+        assert!((band.median - 500.0).abs() < 1e-12);
         assert!((band.low - 158.66).abs() < 0.01 && (band.high - 841.34).abs() < 0.01);
         // 1 / (2 p √n) for the density p at the median.
         assert!((band.error / 15.8 - 1.0).abs() < 0.4, "{band:?}");
         assert!(Band::of(&[], 1).is_err() && Band::of(&[f64::NAN], 1).is_err());
-        assert_eq!(quantile(&[1.0], 0.3), 1.0);
+        assert!((quantile(&[1.0], 0.3) - 1.0).abs() < 1e-15);
     }
 }
