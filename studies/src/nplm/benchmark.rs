@@ -148,11 +148,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signals_are_as_visible_as_published() {
-        // "Ideal" significances of appendix C, from toys.
-        for (signal, published) in [(0, 4.7), (1, 4.1), (2, 4.4)] {
+    fn the_signals_are_as_visible_as_their_densities_say() {
+        // scipy's sums of the same integral; "ideal" significances of appendix C, from toys, are 4.7, 4.1 and 4.4:
+        // that of NP2 does not follow from its eq. 40 (90 events on 230 within the peak).
+        for (signal, expected) in [(0, 4.7780), (1, 5.5837), (2, 4.5407)] {
             let ideal = Benchmark::exp1d(signal).ideal_z();
-            assert!((ideal - published).abs() < 0.2, "{signal}: {ideal}");
+            assert!((ideal - expected).abs() < 1e-3, "{signal}: {ideal}");
         }
     }
 

@@ -190,7 +190,7 @@ mod tests {
         let by_hand =
             2.0 * (1.5 * 0.7 - 0.5 * (0.1_f64.exp() - 1.0) - 2.0 * ((-0.2_f64).exp() - 1.0));
         assert!((experiment.statistic(&f) - by_hand).abs() < 1e-15);
-        assert_eq!(experiment.statistic(&[0.0; 3]), 0.0);
+        assert!(experiment.statistic(&[0.0; 3]).abs() < 1e-300);
     }
 
     #[test]

@@ -28,8 +28,8 @@ use crate::rng::Stream;
 pub enum Steps {
     /// One Newton step for each λ.
     Path(Vec<f64>),
-    /// One for each λ, then more with the last one until t would change by less than 10⁻⁶ of
-    /// itself and of one.
+    /// One for each λ, then more with the last one until the loss is at its minimum, to 10⁻⁸ on the
+    /// scale of t.
     Converged(Vec<f64>),
 }
 
@@ -199,11 +199,13 @@ fn converge(
     let mut left = f64::INFINITY;
     while steps < NEWTON_MAX {
         let step = problem.newton_step(&state, lambda, direct)?;
-        // Twice the loss is on the scale of t; a Newton step lowers it by half of this.
+        // Twice the loss is on the scale of t; a Newton step lowers it by half of this. But t itself is not at
+        // its minimum there and changes in the first order of a step: the last one is taken too.
         left = -n * dot(&step, &state.gradient);
-        let enough = 1e-6 * (1.0 + problem.experiment.statistic(&state.f).abs());
+        let enough = 1e-8 * (1.0 + problem.experiment.statistic(&state.f).abs());
         if left.is_finite() && left.abs() < enough {
-            return Ok((state, steps));
+            let u = state.u.iter().zip(&step).map(|(u, s)| u + s).collect();
+            return Ok((problem.at(u, lambda, false), steps + 1));
         }
         let mut scale = 1.0;
         let better = loop {

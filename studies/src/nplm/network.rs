@@ -69,13 +69,16 @@ pub fn measured_around(truth: [f64; 2], error: f64, rng_seed: u64, number: u64) 
     truth.map(|value| Measured { value: value + error * stream.normal(), error })
 }
 
+/// δ(x): the derivative of the logarithm of the expected density by the logarithm of the scale.
+pub type Slope = dyn Fn(&[f64]) -> f64 + Sync;
+
 /// Systematic uncertainties.
 #[expect(missing_debug_implementations, reason = "a function has none")]
 pub struct Nuisances<'a> {
     /// Of the number of expected events: a factor e^ν.
     pub norm: Measured,
-    /// Of the scale of the observable, and the derivative of the logarithm of the expected density by it.
-    pub scale: Option<(Measured, &'a (dyn Fn(&[f64]) -> f64 + Sync))>,
+    /// Of the scale of the observable, and δ(x).
+    pub scale: Option<(Measured, &'a Slope)>,
 }
 
 /// What a network test found.
@@ -404,7 +407,11 @@ fn delta(events: &Events, nuisances: &Nuisances) -> Result<f64, Error> {
         let moved = |scale: f64| -> Vec<f64> {
             nu.iter().zip(&step).map(|(nu, s)| nu + scale * s).collect()
         };
-        while scale > 1e-9 && !(without_network(events, nuisances, &moved(scale)).0 <= loss) {
+        let raised = |scale: f64| {
+            let moved = without_network(events, nuisances, &moved(scale)).0;
+            moved.is_nan() || moved > loss
+        };
+        while scale > 1e-9 && raised(scale) {
             scale /= 2.0;
         }
         nu = moved(scale);

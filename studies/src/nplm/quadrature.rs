@@ -13,7 +13,7 @@ pub(super) fn compress(x: &[f64], weights: &[f64], width: f64) -> (Vec<f64>, Vec
     order.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
     let bin = |event: usize| (x[event] / width).floor();
     let (mut nodes, mut sums) = (Vec::new(), Vec::new());
-    for events in order.chunk_by(|&a, &b| bin(a) == bin(b)) {
+    for events in order.chunk_by(|&a, &b| bin(a).total_cmp(&bin(b)).is_eq()) {
         let total: f64 = events.iter().map(|&event| weights[event]).sum();
         if events.len() < 3 || total <= 0.0 {
             nodes.extend(events.iter().map(|&event| x[event]));

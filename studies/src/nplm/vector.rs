@@ -92,8 +92,9 @@ mod tests {
             // Small integers: exact in any order.
             let a: Vec<f64> = (0..n).map(|k| f64::from(k * 7 % 11)).collect();
             let b: Vec<f64> = (0..n).map(|k| f64::from(k * 5 % 13)).collect();
-            assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>());
-            assert_eq!(sum(&a), a.iter().sum::<f64>());
+            let products: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+            assert!((dot(&a, &b) - products).abs() < 0.5);
+            assert!((sum(&a) - a.iter().sum::<f64>()).abs() < 0.5);
         }
     }
 
@@ -108,9 +109,9 @@ mod tests {
             }
         }
         assert!(worst < 4.5e-16, "{worst:e}");
-        assert_eq!(exp(0.0), 1.0);
-        assert_eq!(exp(-1e300), exp(LOWEST));
-        assert_eq!(exp(f64::NAN), exp(LOWEST));
+        assert_eq!(exp(0.0).to_bits(), 1_f64.to_bits());
+        assert_eq!(exp(-1e300).to_bits(), exp(LOWEST).to_bits());
+        assert_eq!(exp(f64::NAN).to_bits(), exp(LOWEST).to_bits());
         assert!(exp(1e300).is_finite() && exp(LOWEST) > 0.0);
     }
 

@@ -196,7 +196,7 @@ fn from_table(path: &Path) -> Result<Table> {
         let Ok([low, high, count]) = numbers.as_deref() else {
             return Err(refuse("three numbers: low edge, high edge, count").into());
         };
-        if edges.last().is_some_and(|last| last != low) {
+        if edges.last().is_some_and(|last: &f64| last.to_bits() != low.to_bits()) {
             return Err(refuse("a bin that begins where the one before ends").into());
         }
         if edges.is_empty() {

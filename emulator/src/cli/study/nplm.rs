@@ -21,7 +21,7 @@ use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
 use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
 use crate::new_physics::{Outcome, Settings, Source, Test, run as run_toys};
-use crate::observables::{Observable, Selection, background_scores, select};
+use crate::observables::{Observable, Selected, Selection, background_scores, select};
 
 /// Tests accepted events for any deviation from a reference (New Physics Learning Machine).
 ///
@@ -159,9 +159,12 @@ struct Report<'a> {
     outcomes: &'a [(String, Outcome)],
 }
 
+/// Name of a list of observables, sources of the signals by name, and the test.
+type OneTest = (String, Vec<(String, Source)>, Test);
+
 /// Sources for each list of observables, and what the report says of them.
 struct Prepared {
-    tests: Vec<(String, Vec<(String, Source)>, Test)>,
+    tests: Vec<OneTest>,
     record: Value,
     default_exposure: f64,
     /// What an exposure and a strength are.
@@ -320,7 +323,7 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
     let signals =
         args.signal.iter().map(|path| read(path, Role::Signal)).collect::<Result<Vec<_>>>()?;
     bar.finish_and_clear();
-    let sample_record = |path: &Path, s: &crate::observables::Selected| {
+    let sample_record = |path: &Path, s: &Selected| {
         json!({ "path": path.display().to_string(), "name": s.name, "digest": s.digest,
                 "n_events": s.n_events, "n_accepted": s.sample.len() })
     };
@@ -331,15 +334,28 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
         "reference": args.reference.as_deref().zip(reference.as_ref()).map(|(p, s)| sample_record(p, s)),
         "signals": args.signal.iter().zip(&signals).map(|(p, s)| sample_record(p, s)).collect::<Vec<_>>(),
     });
+    let tests = tests(args, &lists, &background, reference.as_ref(), &signals)?;
+    let default_exposure = (background.n_events / 10) as f64;
+    Ok(Prepared { tests, record, default_exposure, units: ["crossings", "of crossings"] })
+}
+
+/// A test for each list of observables; the columns of the samples are theirs, one list after the other.
+fn tests(
+    args: &ToyArgs,
+    lists: &[Vec<Observable>],
+    background: &Selected,
+    reference: Option<&Selected>,
+    signals: &[Selected],
+) -> Result<Vec<OneTest>> {
     let mut tests = Vec::new();
     let mut first = 0;
-    for (name, list) in args.observables.iter().zip(&lists) {
+    for (name, list) in args.observables.iter().zip(lists) {
         let part = |sample: &Sample| Sample {
             columns: sample.columns[first..first + list.len()].to_vec(),
             weights: sample.weights.clone(),
         };
         let mut pool = part(&background.sample);
-        let mut of_reference = reference.as_ref().map(|selected| part(&selected.sample));
+        let mut of_reference = reference.map(|selected| part(&selected.sample));
         let scaling = Scaling::of(of_reference.as_ref().unwrap_or(&pool))?;
         scaling.apply(&mut pool);
         of_reference.iter_mut().for_each(|sample| scaling.apply(sample));
@@ -348,7 +364,7 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
             None => pairwise_distance(of_reference.as_ref().unwrap_or(&pool), 0.9, args.seed)?,
         };
         let mut sources = Vec::new();
-        for signal in &signals {
+        for signal in signals {
             let mut sample = part(&signal.sample);
             scaling.apply(&mut sample);
             let pool = Pool {
@@ -371,6 +387,5 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
         tests.push((name.clone(), sources, test(args, sigma)));
         first += list.len();
     }
-    let default_exposure = (background.n_events / 10) as f64;
-    Ok(Prepared { tests, record, default_exposure, units: ["crossings", "of crossings"] })
+    Ok(tests)
 }

@@ -46,9 +46,10 @@ fn save(stem: &Path, force: bool, plot: &Plot) {
 
 fn significance(observable: &str, outcome: &Outcome, null: &Null, units: [&str; 2]) -> Plot {
     let mut points: Vec<_> =
-        outcome.points.iter().filter(|p| p.exposure == null.exposure).collect();
+        outcome.points.iter().filter(|p| p.exposure.to_bits() == null.exposure.to_bits()).collect();
     points.sort_by(|a, b| a.signal.cmp(&b.signal).then(a.strength.total_cmp(&b.strength)));
-    let one_strength = points.windows(2).all(|pair| pair[0].strength == pair[1].strength);
+    let one_strength =
+        points.windows(2).all(|pair| pair[0].strength.to_bits() == pair[1].strength.to_bits());
     let name = if units[1] == "of crossings" {
         "Injected fraction of crossings"
     } else {

@@ -40,12 +40,14 @@ pub fn table(outcomes: &[(String, Outcome)], [exposures, strengths]: [&str; 2]) 
                 "P(Z >= 2)",
                 "P(Z >= 5)"
             );
-            for point in outcome.points.iter().filter(|p| p.exposure == null.exposure) {
+            for point in
+                outcome.points.iter().filter(|p| p.exposure.to_bits() == null.exposure.to_bits())
+            {
                 let band = format!("{:.2} .. {:.2}", point.z.low, point.z.high);
                 let limit = if point.z_empirical_is_limit { "> " } else { "" };
                 let _ = writeln!(
                     text,
-                    "{:<16} {:>12.4e} {:>9.2} {:>7.2} {:>16} {:>12} {:>9.2} {:>9.2}",
+                    "{:<16} {:>12} {:>9.2} {:>7.2} {:>16} {:>12} {:>9.2} {:>9.2}",
                     point.signal,
                     point.strength,
                     point.z.value,
@@ -61,7 +63,9 @@ pub fn table(outcomes: &[(String, Outcome)], [exposures, strengths]: [&str; 2]) 
                 "smallest strength ({strengths}) with median Z of at least {} and {}",
                 LEVELS[0], LEVELS[1]
             );
-            for reach in outcome.reach.iter().filter(|r| r.exposure == null.exposure) {
+            for reach in
+                outcome.reach.iter().filter(|r| r.exposure.to_bits() == null.exposure.to_bits())
+            {
                 let cell =
                     |x: Option<f64>| x.map_or("none tried".to_owned(), |x| format!("{x:.2e}"));
                 let [two, five] = reach.strengths.map(cell);
@@ -80,7 +84,10 @@ pub fn csv(outcomes: &[(String, Outcome)]) -> String {
         .to_owned();
     for (observable, outcome) in outcomes {
         for point in &outcome.points {
-            let null = outcome.nulls.iter().find(|null| null.exposure == point.exposure);
+            let null = outcome
+                .nulls
+                .iter()
+                .find(|null| null.exposure.to_bits() == point.exposure.to_bits());
             let of_null = null.map_or([f64::NAN; 3], |n| [n.dof, n.dof_error, n.ks_p_value]);
             let name = point.signal.replace('"', "\"\"");
             let _ = writeln!(
