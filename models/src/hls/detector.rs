@@ -104,17 +104,17 @@ impl Detector {
             && loss_format.fraction_bits() <= score_bits
             && loss_format.integer_bits() + score_bits <= MAX_SCORE_BITS;
         if !fits {
+            let factor = 2_f64.powi(score_bits);
             let expected =
-                format!("one whose {}-fold is an integer of at most {MAX_SCORE_BITS} bits", {
-                    2_f64.powi(score_bits)
-                });
+                format!("one whose {factor}-fold is an integer of at most {MAX_SCORE_BITS} bits");
             return fail("loss", expected, loss_format.to_string());
         }
         Ok(Detector { origin, scaling, network, loss, loss_format, score_bits })
     }
 
     /// A network of hls4ml whose inputs are integers of a row as they are, and whose loss is its only
-    /// output, or the exact sum of the squares of several.
+    /// output, or the sum of the squares of several: exact, or each square rounded down to what a score
+    /// of 30 bits leaves room for.
     ///
     /// # Errors
     /// If scores would not be integers of at most 30 bits.
@@ -124,8 +124,11 @@ impl Detector {
             1 => (Loss::Output, output.format),
             n => {
                 let room = n.next_power_of_two().trailing_zeros();
-                let width = 2 * output.format.width() + room;
                 let integer_bits = 2 * output.format.integer_bits() + room as i32;
+                // Bits below those that a score can have are dropped from each square.
+                let fraction_bits =
+                    (2 * output.format.fraction_bits()).min(MAX_SCORE_BITS - integer_bits);
+                let width = (integer_bits + fraction_bits).max(0).unsigned_abs();
                 let format = Format::new(false, width, integer_bits).map_err(|expected| {
                     let found = format!("{n} outputs of {}", output.format);
                     Error::network("sum of squares", expected, found)
