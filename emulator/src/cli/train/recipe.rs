@@ -143,10 +143,6 @@ pub fn words_of_table(settings: &toml::Table) -> Result<Vec<String>> {
         "variational" | "reconstruction" | "convolutional" => {
             vec!["autoencoder".to_owned(), format!("--kind={kind}")]
         }
-        Content::Detector(_) => bail!(
-            "the model is an imported network, which cannot be trained again\n\
-             hint: evaluate it as it is with `--model`"
-        ),
         _ => bail!(
             "expected `kind` to be \"forest\", or of autoencoders \"variational\", \"reconstruction\" or \
              \"convolutional\", found \"{kind}\""
@@ -192,6 +188,10 @@ fn words_of_model(model: &Model) -> Result<Vec<String>> {
             let kind = of("architecture").context("the model does not say how it was trained")?;
             vec!["autoencoder".to_owned(), format!("--kind={kind}")]
         }
+        Content::Detector(_) => bail!(
+            "the model is an imported network, which cannot be trained again\n\
+             hint: evaluate it as it is with `--model`"
+        ),
     };
     words.push(format!("--features={}", model.spec()));
     for (name, value) in settings {
