@@ -201,6 +201,13 @@ fn the_golden_file_is_read_to_the_last_field() {
 }
 
 #[test]
+fn the_headers_of_the_golden_file_are_written_alike() {
+    let bytes = golden();
+    assert_eq!(FileHeader::new(398_183, 261, 1, 96).to_bytes(), bytes[..32]);
+    assert_eq!(EventHeader::new(398_183, 261, 1000, 40).to_bytes(), bytes[32..56]);
+}
+
+#[test]
 fn the_golden_file_cut_at_every_byte_gives_its_event_or_says_why_not() {
     let bytes = golden();
     for n in 1..bytes.len() {
