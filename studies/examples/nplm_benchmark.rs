@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Instant;
 
 use scout40_studies::Error;
 use scout40_studies::nplm::kernel::{self, KernelConfig};
@@ -115,7 +114,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (n_null, n_signal) = (number(0, 300)?, number(1, 100)?);
     let path = Path::new(folder).join(format!("nplm-{version}.toys"));
     let mut journal = Journal::resume(&path, &format!("nplm {version}, seed {RNG_SEED}"))?;
-    let begin = Instant::now();
     let mut run = Run { journal: &mut journal, table: String::new() };
     match version.as_str() {
         "kernel" => kernel_version(&mut run, n_null, n_signal)?,
@@ -123,7 +121,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         other => return Err(format!("expected kernel or network, found {other}").into()),
     }
     let table = format!("{n_null} toys without signal, {n_signal} with each\n{}", run.table);
-    eprintln!("\n{:.1} s", begin.elapsed().as_secs_f64());
+    eprintln!();
     print!("{table}");
     std::fs::write(Path::new(folder).join(format!("nplm-{version}.txt")), table)?;
     Ok(())

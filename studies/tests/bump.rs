@@ -1,5 +1,4 @@
 //! Fits of a falling spectrum with and without a bump, beside scipy's (`fixtures/reference/make_nplm.py`).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 

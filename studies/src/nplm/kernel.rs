@@ -100,8 +100,8 @@ pub struct KernelFit {
 const CG_TOLERANCE: f64 = 1e-8;
 const CG_MAX: usize = 1000;
 const NEWTON_MAX: usize = 100;
-/// Terms of kernels below this part of λ change nothing, and below 1e-14 are rounding.
-const TOLERANCE_OF_LAMBDA: f64 = 1e-3;
+/// A kernel's rest δ changes f by about δ / λ times the mean slope of the loss; below 1e-13 it is rounding.
+const TOLERANCE_OF_LAMBDA: f64 = 1e-6;
 const LEAST_TOLERANCE: f64 = 1e-13;
 
 /// Fits and returns the statistic.
