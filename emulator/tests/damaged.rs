@@ -123,7 +123,7 @@ fn config(stream: &Path, menu: &Path, repeat: bool) -> RunConfig {
         ["@0.05", "@0.05:overlay"].map(|how| format!("{signal}{how}").parse().unwrap());
     RunConfig {
         source: stream.into(),
-        model: Some(fixture("models/forest.model")),
+        models: vec![fixture("models/forest.model")],
         engine: Engine::default(),
         menu: Some(menu.into()),
         thresholds: vec![Threshold::Raw(-20_000)],

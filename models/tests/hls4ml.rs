@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use scout40_models::fixed::Fixed;
-use scout40_models::hls::Network;
+use scout40_models::fixed::{Exact, Fixed};
+use scout40_models::hls::{Detector, Network};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/reference/hls")
@@ -33,6 +33,23 @@ fn dense_networks_give_what_the_compiled_project_gives() {
             let found: Vec<i64> = network.evaluate(&input).into_iter().map(Fixed::code).collect();
             assert_eq!(found, expected, "{name}: {input:?}");
         }
+    }
+}
+
+/// Five outputs of `ap_fixed<16,8>`: squares of 32 bits with 16 below the point, three bits for their
+/// sum, so that 11 below it are left of 30.
+#[test]
+fn the_score_of_several_outputs_is_the_sum_of_their_squares_in_thirty_bits() {
+    let network = Network::read_project(&folder().join("dense")).unwrap();
+    let detector = Detector::of_project(network.clone()).unwrap();
+    assert_eq!(detector.score_bits(), 11);
+    let format = network.input().format;
+    for case in 0..300_i64 {
+        let row: Vec<i16> = (0..16).map(|k| (case * 37 + k * 11) as i16 % 33 - 16).collect();
+        let input: Vec<Fixed> =
+            row.iter().map(|&x| format.cast(Exact::integer(x.into()))).collect();
+        let squares = network.evaluate(&input).into_iter().map(|y| (y.code() * y.code()) >> 5);
+        assert_eq!(i64::from(detector.score(&row)), squares.sum::<i64>(), "{row:?}");
     }
 }
 
