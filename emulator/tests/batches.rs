@@ -400,10 +400,9 @@ fn halting(n_pending: usize, config: RunConfig, times_ms: &[u64]) -> (Vec<Filled
     let mut prepared = PreparedRun::new(config).unwrap();
     prepared.plan.facts = source.facts();
     let PreparedRun { plan, slots, reader, .. } = prepared;
-    let n_features = plan.model.as_ref().unwrap().scorer.n_features();
     let mut pool = BlockPool::default();
     let mut reader = Reader::new(Box::new(source), slots, &plan, reader);
-    let batch = || Batch::new(plan.config.batch_size, n_features, &plan.menu);
+    let batch = || Batch::new(plan.config.batch_size, &plan.models, &plan.menu);
     let (mut first, mut all) = (batch(), Vec::new());
     for &ms in times_ms {
         reader.set_time(ms * 1_000_000_000);
