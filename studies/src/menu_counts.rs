@@ -205,7 +205,7 @@ mod tests {
 
     /// Which of three lines and two points take event k, as one would write it down without thinking.
     fn decisions(k: usize) -> (Vec<usize>, Vec<usize>) {
-        let lines = (0..3).filter(|line| k % (line + 3) == 0).collect();
+        let lines = (0..3).filter(|line| k.is_multiple_of(line + 3)).collect();
         let points = (0..2).filter(|point| k % (7 + 2 * point) < 2).collect();
         (lines, points)
     }

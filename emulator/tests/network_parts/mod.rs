@@ -66,7 +66,7 @@ pub fn watched(test: impl FnOnce() + Send + 'static) {
 fn config(source: SourceSpec) -> RunConfig {
     RunConfig {
         source,
-        model: Some(fixture("models/forest.model")),
+        models: vec![fixture("models/forest.model")],
         engine: Engine::default(),
         menu: None,
         thresholds: vec![Threshold::Raw(-20_000)],

@@ -108,11 +108,17 @@ struct Unit {
 
 /// The units that columns fall into.
 fn units_of(columns: ColumnSet, inputs: &[Input]) -> Vec<Unit> {
-    let objects = Collection::OBJECTS.map(|collection| {
+    // Every stream counts the usual objects; of the others only those that it has.
+    let is_counted = |collection: &Collection| {
+        Collection::OBJECTS.contains(collection)
+            || collection.count_column().is_some_and(|count| columns.contains(count))
+    };
+    let objects = Collection::ALL_OBJECTS.into_iter().filter(is_counted).map(|collection| {
         let of_objects = columns.iter().filter(|c| c.spec().collection == collection);
         (of_objects.collect::<ColumnSet>(), collection.count_column())
     });
-    let of_crossing = Group::ALL.into_iter().filter(|&group| group != Group::Counts).map(|group| {
+    let is_of_crossing = |group: &Group| !matches!(group, Group::Counts | Group::FurtherCounts);
+    let of_crossing = Group::ALL.into_iter().filter(is_of_crossing).map(|group| {
         let of_group = group.columns().intersection(columns).iter();
         let of_group = of_group.filter(|c| c.spec().collection == Collection::Crossing);
         (of_group.collect::<ColumnSet>(), None)
@@ -128,7 +134,7 @@ fn units_of(columns: ColumnSet, inputs: &[Input]) -> Vec<Unit> {
         }
     };
     let is_there = |unit: &Unit| !unit.columns.is_empty();
-    objects.into_iter().chain(of_crossing).map(unit).filter(is_there).collect()
+    objects.chain(of_crossing).map(unit).filter(is_there).collect()
 }
 
 /// Takes events from inputs, the earliest crossing first.
