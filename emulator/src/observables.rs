@@ -9,36 +9,24 @@ use anyhow::{Context, Result, ensure};
 use scout40_models::Score;
 use scout40_replay::event::{Block, Column, ColumnSet, EventRef};
 use scout40_replay::source::{FileSource, Source};
-use scout40_replay::units::{calo_eta_from_hw, calo_phi_rad_from_hw, calo_pt_gev_from_hw};
 use scout40_studies::nplm::Sample;
+use scout40_studies::quantity::Quantity;
 
 use crate::calibrate::{score_stream, training_rows};
 use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
 
 /// Something that has a value for each event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Observable {
     /// The model's score, in display units.
     Score,
-    /// Invariant mass of the two leading jets.
-    DijetMass,
-    /// Scalar sum of the jets' transverse momenta.
-    Ht,
-    /// Missing transverse energy.
-    Met,
-    /// Transverse momentum of the leading jet.
-    LeadingJetPt,
+    /// What an event has whatever the model.
+    Quantity(Quantity),
 }
 
-/// All, with their names, what an axis says, and units.
-const ALL: [(Observable, &str, &str, &str); 5] = [
-    (Observable::Score, "score", "Anomaly score", ""),
-    (Observable::DijetMass, "dijet_mass", "Mass of the two leading jets", "GeV"),
-    (Observable::Ht, "ht", "H_{T}", "GeV"),
-    (Observable::Met, "met", "Missing transverse energy", "GeV"),
-    (Observable::LeadingJetPt, "jet0_pt", "p_{T} of the leading jet", "GeV"),
-];
+/// Name of [`Observable::Score`].
+const SCORE: &str = "score";
 
 impl Observable {
     /// The observable of this name.
@@ -46,64 +34,53 @@ impl Observable {
     /// # Errors
     /// A name that is none; the error lists those that are.
     pub fn from_name(name: &str) -> Result<Observable, String> {
-        let found =
-            ALL.iter().find(|(_, known, ..)| *known == name).map(|(observable, ..)| *observable);
-        found.ok_or_else(|| {
-            let names: Vec<&str> = ALL.iter().map(|(_, name, ..)| *name).collect();
-            format!("expected one of {}, found `{name}`", names.join(", "))
-        })
-    }
-
-    fn row(self) -> &'static (Observable, &'static str, &'static str, &'static str) {
-        let row = ALL.iter().find(|(observable, ..)| *observable == self);
-        row.expect("every observable has a row")
+        if name == SCORE {
+            return Ok(Observable::Score);
+        }
+        match Quantity::parse(name) {
+            Ok(quantity) => Ok(Observable::Quantity(quantity)),
+            Err(error) => Err(format!("{error}, or `{SCORE}`, the model's")),
+        }
     }
 
     /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        self.row().1
+    pub fn name(&self) -> &str {
+        match self {
+            Observable::Score => SCORE,
+            Observable::Quantity(quantity) => quantity.name(),
+        }
     }
 
     /// What an axis says.
     #[must_use]
-    pub fn label(self) -> &'static str {
-        self.row().2
+    pub fn label(&self) -> String {
+        match self {
+            Observable::Score => "Anomaly score".into(),
+            Observable::Quantity(quantity) => quantity.label(),
+        }
     }
 
     /// Its unit, or nothing.
     #[must_use]
-    pub fn unit(self) -> &'static str {
-        self.row().3
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Observable::Score => "",
+            Observable::Quantity(quantity) => quantity.unit(),
+        }
     }
 
-    fn columns(self) -> ColumnSet {
-        let columns: &[Column] = match self {
-            Observable::Score => &[],
-            Observable::DijetMass => &[Column::JetPt, Column::JetEta, Column::JetPhi],
-            Observable::Ht | Observable::LeadingJetPt => &[Column::JetPt],
-            Observable::Met => &[Column::MetPt],
-        };
-        columns.iter().copied().collect()
+    fn columns(&self) -> ColumnSet {
+        match self {
+            Observable::Score => ColumnSet::EMPTY,
+            Observable::Quantity(quantity) => quantity.columns(),
+        }
     }
 
-    fn value(self, event: EventRef<'_>, score: f64) -> Option<f64> {
-        let jets = || event.values::<i16>(Column::JetPt);
+    fn value(&self, event: EventRef<'_>, score: f64) -> Option<f64> {
         match self {
             Observable::Score => Some(score),
-            Observable::Ht => Some(jets().iter().map(|&pt| calo_pt_gev_from_hw(pt)).sum()),
-            Observable::Met => Some(calo_pt_gev_from_hw(event.value::<i16>(Column::MetPt))),
-            Observable::LeadingJetPt => jets().first().map(|&pt| calo_pt_gev_from_hw(pt)),
-            Observable::DijetMass => {
-                let [eta, phi] =
-                    [Column::JetEta, Column::JetPhi].map(|column| event.values::<i16>(column));
-                let &[first, second, ..] = jets() else { return None };
-                let pt = calo_pt_gev_from_hw(first) * calo_pt_gev_from_hw(second);
-                let eta = calo_eta_from_hw(eta[0]) - calo_eta_from_hw(eta[1]);
-                let phi = calo_phi_rad_from_hw(phi[0]) - calo_phi_rad_from_hw(phi[1]);
-                // Massless objects; rounding may leave less than nothing.
-                Some((2.0 * pt * (eta.cosh() - phi.cos())).max(0.0).sqrt())
-            }
+            Observable::Quantity(quantity) => quantity.value(event),
         }
     }
 }
@@ -259,12 +236,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_list() {
-        for (observable, name, ..) in ALL {
-            assert_eq!(Observable::from_name(name), Ok(observable));
-            assert_eq!(observable.name(), name);
+    fn a_name_is_the_score_or_a_quantity() {
+        assert_eq!(Observable::from_name("score"), Ok(Observable::Score));
+        for name in ["dijet_mass", "met", "jet0_pt"] {
+            assert_eq!(Observable::from_name(name).unwrap().name(), name);
         }
         let error = Observable::from_name("mass").unwrap_err();
         assert!(error.contains("dijet_mass") && error.contains("`mass`"), "{error}");
+        assert!(error.ends_with("or `score`, the model's"), "{error}");
     }
 }

@@ -55,7 +55,8 @@ pub struct BumpArgs {
     /// Part of the crossings that the cut on the score accepts
     #[arg(long, default_value_t = 0.05, value_name = "FRACTION")]
     accept: f64,
-    /// What the spectrum is of: `dijet_mass`, `score`, `ht`, `met`, `jet0_pt`
+    /// What the spectrum is of: `score`, or an observable: `dijet_mass`, `dimuon_mass`, `ht`, `met`,
+    /// `jet0_pt`, `jet_n30`, ... (another name lists them)
     #[arg(long, default_value = "dijet_mass", value_parser = Observable::from_name, value_name = "NAME")]
     observable: Observable,
     /// Range of the spectrum
@@ -216,8 +217,8 @@ fn from_events(args: &BumpArgs) -> Result<Table> {
     let bar = progress_bar(0, "scoring");
     let spectrum = Spectrum::of(&background_scores(input, &model, &mut |n| bar.inc(n))?)?;
     let threshold = spectrum.threshold_for_fraction(args.accept)?;
-    let observables = [args.observable];
-    let selection = Selection { model: &model, observables: &observables, threshold };
+    let observables = std::slice::from_ref(&args.observable);
+    let selection = Selection { model: &model, observables, threshold };
     let data = select(input, Role::Background, &selection, &mut |n| bar.inc(n))?;
     let mut histogram = Histogram::uniform(args.bins, args.range.0, args.range.1)?;
     histogram.fill(&data.sample.columns[0])?;
@@ -305,10 +306,11 @@ fn csv(scanned: &Scanned) -> String {
 #[cfg(feature = "plot")]
 fn figure(args: &BumpArgs, stem: &Path, spectrum: &Counts, scanned: &Scanned) {
     let (name, unit) = match args.counts {
-        Some(_) => ("x", ""),
+        Some(_) => ("x".to_owned(), ""),
         None => (args.observable.label(), args.observable.unit()),
     };
-    let x = if unit.is_empty() { Axis::linear(name) } else { Axis::linear(name).unit(unit) };
+    let x = Axis::linear(&name);
+    let x = if unit.is_empty() { x } else { x.unit(unit) };
     let edges = spectrum.edges();
     let interval = |&n: &f64| garwood(n as u64, ONE_SIGMA);
     let exact = |value: f64| Interval { value, low: value, high: value };

@@ -84,7 +84,8 @@ struct ToyArgs {
     /// Part of the background's crossings that the cut on the score accepts
     #[arg(long, default_value_t = 0.05, value_name = "FRACTION")]
     accept: f64,
-    /// What to look at, each by a test of its own: score, dijet_mass, ht, met, jet0_pt; `a+b` for both in one test
+    /// What to look at, each by a test of its own: `score`, or an observable: `dijet_mass`, `ht`, `met`,
+    /// `jet0_pt`, ... (another name lists them); `a+b` for both in one test
     #[arg(long, num_args = 1.., default_values = ["dijet_mass", "score"], value_name = "NAME")]
     observables: Vec<String>,
     /// Injected fractions of crossings, or factors of the benchmark's signal
@@ -311,7 +312,7 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
         .map(|list| list.split('+').map(Observable::from_name).collect::<Result<Vec<_>, _>>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| UsageError(format!("observable: {error}")))?;
-    let all: Vec<Observable> = lists.iter().flatten().copied().collect();
+    let all: Vec<Observable> = lists.iter().flatten().cloned().collect();
     let model = LoadedModel::read(model_path, args.engine.into())?;
     let bar = progress_bar(0, "scoring");
     let spectrum = Spectrum::of(&background_scores(background_path, &model, &mut |n| bar.inc(n))?)?;
