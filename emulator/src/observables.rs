@@ -5,16 +5,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use scout40_models::Score;
-use scout40_replay::event::{Block, Column, ColumnSet, EventRef};
-use scout40_replay::source::{FileSource, Source};
+use scout40_replay::event::{ColumnSet, EventRef};
 use scout40_studies::nplm::Sample;
 use scout40_studies::quantity::Quantity;
 
-use crate::calibrate::{score_stream, training_rows};
 use crate::comparison::Role;
-use crate::config::{LoadedModel, UsageError};
+use crate::config::LoadedModel;
+use crate::study::sample::{Request, read};
 
 /// Something that has a value for each event.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,31 +129,29 @@ pub fn select(
 ) -> Result<Selected> {
     let mut sample = Sample::equal(vec![Vec::new(); selection.observables.len()], 1.0);
     let looked_at = selection.observables.iter().map(|observable| observable.columns());
-    let looked_at = looked_at.fold(ColumnSet::EMPTY, ColumnSet::union);
+    let columns = looked_at.fold(ColumnSet::EMPTY, ColumnSet::union);
     let scorer = &selection.model.scorer;
     let mut values = vec![0.0; selection.observables.len()];
-    let (name, digest, n_events) = each_event(
-        path,
-        role,
-        selection.model,
-        looked_at,
-        &mut |block, event, score| {
+    let request = Request { path, role, rows: None, columns };
+    let stream = read(&request, Some(selection.model), &mut |events| {
+        'events: for (&place, &score) in events.kept.iter().zip(events.scores) {
             if score < selection.threshold {
-                return;
+                continue;
             }
-            let event = block.event(event);
+            let event = events.block.event(place);
             for (value, observable) in values.iter_mut().zip(selection.observables) {
                 match observable.value(event, scorer.display(score)) {
                     Some(found) => *value = found,
-                    None => return,
+                    None => continue 'events,
                 }
             }
             sample.columns.iter_mut().zip(&values).for_each(|(column, &x)| column.push(x));
             sample.weights.push(1.0);
-        },
-        progress,
-    )?;
-    Ok(Selected { name, digest, n_events, sample })
+        }
+        progress(events.block.len() as u64);
+        Ok(())
+    })?;
+    Ok(Selected { name: stream.name, digest: stream.digest, n_events: stream.n_events, sample })
 }
 
 /// Scores of all events of a background that may be looked at.
@@ -167,68 +164,13 @@ pub fn background_scores(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Score>> {
     let mut scores = Vec::new();
-    let mut keep = |_: &Block, _: usize, score| scores.push(score);
-    each_event(path, Role::Background, model, ColumnSet::EMPTY, &mut keep, progress)?;
-    Ok(scores)
-}
-
-fn each_event(
-    path: &Path,
-    role: Role,
-    model: &LoadedModel,
-    columns: ColumnSet,
-    each: &mut dyn FnMut(&Block, usize, Score),
-    progress: &mut dyn FnMut(u64),
-) -> Result<(String, String, u64)> {
-    let mut source = FileSource::open(path)?;
-    let name = source.header().sample.clone();
-    let digest = source.info().index.as_ref().map(|index| index.digest);
-    let digest = digest.with_context(|| {
-        format!(
-            "`{}` has no index, so nobody can tell whether the model was trained on it\n\
-             hint: convert it again",
-            path.display()
-        )
-    })?;
-    let missing = columns.minus(source.columns());
-    ensure!(
-        missing.is_empty(),
-        "`{}` lacks columns {} of the observables\n\
-         hint: convert it again with them, or ask for other observables",
-        path.display(),
-        missing.names()
-    );
-    let truth = match role {
-        Role::Background => ColumnSet::EMPTY.with(Column::TruthProcess),
-        Role::Signal => ColumnSet::EMPTY,
-    };
-    let columns = columns.union(truth.intersection(source.columns()));
-    let trained = training_rows(model, digest);
-    let (mut row, mut n_events) = (0_u64, 0_u64);
-    score_stream(&mut source, model, columns, |block, scores| {
-        let process = block.get::<u8>(Column::TruthProcess);
-        for (event, &score) in scores.iter().enumerate() {
-            let injected =
-                role == Role::Background && process.get(event).is_some_and(|&process| process > 0);
-            if !injected && !trained.iter().any(|range| range.contains(&row)) {
-                n_events += 1;
-                each(block, event, score);
-            }
-            row += 1;
-        }
-        progress(scores.len() as u64);
+    let request = Request { path, role: Role::Background, rows: None, columns: ColumnSet::EMPTY };
+    read(&request, Some(model), &mut |events| {
+        scores.extend_from_slice(events.scores);
+        progress(events.block.len() as u64);
         Ok(())
-    })
-    .with_context(|| format!("while reading `{}`", path.display()))?;
-    if n_events == 0 {
-        let text = format!(
-            "`{}` has no events that the model was not trained on and that are no injected ones\n\
-             hint: give another stream",
-            path.display()
-        );
-        return Err(UsageError(text).into());
-    }
-    Ok((name, format!("{digest:016x}"), n_events))
+    })?;
+    Ok(scores)
 }
 
 #[cfg(test)]
