@@ -22,7 +22,7 @@ use crate::batch::{Batch, Outcome, Segment};
 use crate::config::RunPlan;
 use crate::counters::{Counts, Trouble};
 use crate::models::{LoadedModel, fillers};
-use crate::trigger::{Line, Menu, Rule};
+use crate::trigger::Conditions;
 
 /// What a call of [`Reader::fill`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +83,7 @@ pub struct Reader<'a> {
     source: Box<dyn Source>,
     slots: Slots,
     models: &'a [LoadedModel],
-    menu: &'a Menu,
-    has_cuts: bool,
+    conditions: Conditions,
     injector: Option<&'a Injector>,
     options: ReaderOptions,
     /// Where the next crossings come from.
@@ -124,13 +123,11 @@ impl<'a> Reader<'a> {
         plan: &'a RunPlan,
         options: ReaderOptions,
     ) -> Reader<'a> {
-        let is_cut = |line: &Line| matches!(line.rule, Rule::Cut(_));
         Reader {
             source,
             slots,
             models: &plan.models,
-            menu: &plan.menu,
-            has_cuts: plan.menu.lines().iter().any(is_cut),
+            conditions: Conditions::new(&plan.menu),
             injector: plan.injector.as_ref(),
             from_orbit: options.from_orbit,
             options,
@@ -277,9 +274,7 @@ impl<'a> Reader<'a> {
         for model in fillers(self.models) {
             model.plan.fill(block, range.clone(), &mut batch.rows[model.rows], lane);
         }
-        if self.has_cuts {
-            range.clone().for_each(|i| self.cut(block, i, batch, lane + i - range.start));
-        }
+        self.conditions.evaluate(block, range.clone(), lane, &mut batch.cuts);
         if let Some(injector) = self.injector {
             self.inject(injector, block, range, batch, lane);
         }
@@ -303,17 +298,6 @@ impl<'a> Reader<'a> {
         };
     }
 
-    /// Evaluates the cut lines of one event.
-    fn cut(&self, block: &Block, at: usize, batch: &mut Batch, lane: usize) {
-        for (k, line) in self.menu.lines().iter().enumerate() {
-            if let Rule::Cut(cuts) = &line.rule {
-                let passes = cuts.iter().all(|cut| cut.passes(block.event(at)));
-                let word = &mut batch.cuts[k][lane / 64];
-                *word = *word & !(1 << (lane % 64)) | u64::from(passes) << (lane % 64);
-            }
-        }
-    }
-
     fn inject(
         &mut self,
         injector: &Injector,
@@ -328,9 +312,7 @@ impl<'a> Reader<'a> {
             for model in fillers(self.models) {
                 model.plan.fill(&self.merged, 0..1, &mut batch.rows[model.rows], lane);
             }
-            if self.has_cuts {
-                self.cut(&self.merged, 0, batch, lane);
-            }
+            self.conditions.evaluate(&self.merged, 0..1, lane, &mut batch.cuts);
             batch.process[lane] = pick.signal as u8 + 1;
             batch.has_signal = true;
         }

@@ -3,7 +3,7 @@
 //! Thresholds are given in physical units and turned into hardware codes once, rounded to the
 //! stricter code, so that the comparison is between integers.
 
-use scout40_replay::event::{Collection, Column, ColumnSet, EventRef};
+use scout40_replay::event::{Block, Collection, Column, ColumnSet, EventRef};
 use scout40_replay::units;
 use serde::Deserialize;
 
@@ -71,10 +71,10 @@ pub enum CutError {
 /// One condition in hardware codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    collection: Collection,
-    pt: Column,
-    pt_min: i16,
-    count: usize,
+    pub(super) collection: Collection,
+    pub(super) pt: Column,
+    pub(super) pt_min: i16,
+    pub(super) count: usize,
     /// The column, smallest and largest |eta| code.
     eta: Option<(Column, u16, u16)>,
     quality_min: Option<u8>,
@@ -153,14 +153,18 @@ impl Cut {
         if self.collection == Collection::Crossing {
             return pts[0] >= self.pt_min;
         }
-        let etas = self.eta.map(|(column, min, max)| (event.values::<i16>(column), min..=max));
-        let quals = self.quality_min.map(|min| (event.values::<u8>(Column::MuonQual), min));
-        let good = |&k: &usize| {
-            pts[k] >= self.pt_min
-                && etas.as_ref().is_none_or(|(eta, window)| window.contains(&eta[k].unsigned_abs()))
-                && quals.is_none_or(|(qual, min)| qual[k] >= min)
-        };
+        let first = event.entry_range(self.collection).start;
+        let good = |&k: &usize| pts[k] >= self.pt_min && self.is_good(event.block(), first + k);
         (0..pts.len()).filter(good).count() >= self.count
+    }
+
+    /// Whether an object of a block, by its number in the flat columns, passes all but the pT.
+    pub(super) fn is_good(&self, block: &Block, object: usize) -> bool {
+        let is_within = |(column, min, max): (Column, u16, u16)| {
+            (min..=max).contains(&block.get::<i16>(column)[object].unsigned_abs())
+        };
+        self.eta.is_none_or(is_within)
+            && self.quality_min.is_none_or(|min| block.get::<u8>(Column::MuonQual)[object] >= min)
     }
 }
 
@@ -190,7 +194,7 @@ fn eta_window(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scout40_replay::event::{Block, Group};
+    use scout40_replay::event::Group;
 
     fn cut(text: &str) -> Result<Cut, CutError> {
         Cut::new(&toml::from_str(text).unwrap())

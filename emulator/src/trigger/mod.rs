@@ -4,9 +4,11 @@
 //! a hash of (line name, CrossingId): the same crossings are kept whatever the number of threads
 //! and the size of a batch.
 
+mod columns;
 mod cut;
 mod menu;
 
+pub use columns::Conditions;
 pub use cut::{Cut, CutError, CutObject};
 pub use menu::{LINES_MAX, Line, Menu, MenuError, Rule, ScoredModel, Threshold};
 

@@ -18,6 +18,9 @@ use crate::kernels::pairs::ColumnScale;
 /// Outputs of a dense layer that are summed together.
 pub(crate) const QUAD: usize = 4;
 
+/// Largest weight of bytes that [`Lane::dot`](crate::kernels::lane::Lane::dot) multiplies exactly everywhere.
+const MAX_BYTE_WEIGHT: i64 = 63;
+
 /// Why there is no program, and of what.
 pub(crate) type Reason = String;
 type Found<T> = std::result::Result<T, Reason>;
@@ -57,13 +60,35 @@ pub(crate) struct LaneCast {
     pub limit: Limit,
 }
 
+/// How many numbers of a tensor are in a row of one 32-bit integer for each event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// One.
+    #[default]
+    Single,
+    /// Two of 16 bits.
+    Pairs,
+    /// Four of a byte, above [`Program::least_input`]. Only inputs are packed so.
+    Quads,
+}
+
+impl Packing {
+    /// Numbers in a row.
+    pub fn per_row(self) -> usize {
+        match self {
+            Packing::Single => 1,
+            Packing::Pairs => 2,
+            Packing::Quads => 4,
+        }
+    }
+}
+
 /// Where the numbers of a tensor are: rows of one 32-bit integer for each event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     /// First row.
     pub row: usize,
-    /// Two numbers of 16 bits to a row instead of one.
-    pub is_paired: bool,
+    pub packing: Packing,
 }
 
 /// A number among those of a tensor.
@@ -77,11 +102,15 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug)]
 pub(crate) struct DenseSteps {
     pub input: Place,
-    pub n_pairs: usize,
-    /// **Shape**: `(output quads, input pairs, outputs of a quad)`: two weights of 16 bits each.
+    /// Rows of the input.
+    pub n_words: usize,
+    /// **Shape**: `(output quads, input words, outputs of a quad)`: two weights of 16 bits each, or four
+    /// of a byte.
     pub weights: Vec<[i32; QUAD]>,
     /// **Shape**: output quads.
     pub biases: Vec<[i32; QUAD]>,
+    /// Sums of the weights of each output. **Shape**: output quads.
+    pub weight_sums: Vec<[i32; QUAD]>,
     /// Products are rounded one by one.
     pub cut: Option<Rounding>,
 }
@@ -143,8 +172,11 @@ pub(crate) struct Scores {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     pub n_features: usize,
-    /// Two columns to a row of the input tensor, by number of the feature.
-    pub inputs: Vec<[ColumnScale; 2]>,
+    /// As many columns to a row of the input tensor as its packing says.
+    pub inputs: Vec<ColumnScale>,
+    pub packing: Packing,
+    /// Of inputs in quads: −128, if they have a sign. Bytes are what is above it.
+    pub least_input: i32,
     pub steps: Vec<ProgramStep>,
     pub scores: Scores,
     /// Of working memory.
@@ -162,10 +194,13 @@ impl Program {
             network,
             bounds: Bounds::new(network),
             slots: slots(network),
-            is_paired: is_paired(network),
+            packings: packings(network),
             places: vec![Place::default(); network.tensors.len()],
             n_rows: 0,
         };
+        if builder.has_byte_inputs() {
+            builder.packings[0] = Packing::Quads;
+        }
         let inputs = builder.inputs(detector)?;
         let mut steps = Vec::new();
         let mut number = 0;
@@ -176,7 +211,10 @@ impl Program {
         }
         let scores = builder.scores(detector)?;
         let n_features = detector.n_features();
-        Ok(Program { n_features, inputs, steps, scores, n_rows: builder.n_rows })
+        let packing = builder.packings[0];
+        let least_input = if builder.range(0).0 < 0 { -128 } else { 0 };
+        let n_rows = builder.n_rows;
+        Ok(Program { n_features, inputs, packing, least_input, steps, scores, n_rows })
     }
 }
 
@@ -186,23 +224,23 @@ fn slots(network: &Network) -> Vec<Vec<usize>> {
     network.used_numbers().into_iter().map(kept).collect()
 }
 
-/// Tensors that are inputs of dense layers.
-fn is_paired(network: &Network) -> Vec<bool> {
-    let mut is_paired = vec![false; network.tensors.len()];
+/// Inputs of dense layers are pairs.
+fn packings(network: &Network) -> Vec<Packing> {
+    let mut packings = vec![Packing::Single; network.tensors.len()];
+    packings[0] = Packing::Pairs;
     for step in &network.steps {
         if let Layer::Dense(dense) = &step.layer {
-            is_paired[dense.input] = true;
+            packings[dense.input] = Packing::Pairs;
         }
     }
-    is_paired[0] = true;
-    is_paired
+    packings
 }
 
 struct Builder<'a> {
     network: &'a Network,
     bounds: Bounds,
     slots: Vec<Vec<usize>>,
-    is_paired: Vec<bool>,
+    packings: Vec<Packing>,
     places: Vec<Place>,
     n_rows: usize,
 }
@@ -210,17 +248,17 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Makes room for a tensor, filled up to whole quads, and returns its rows.
     fn place(&mut self, tensor: usize) -> Found<usize> {
-        let is_paired = self.is_paired[tensor];
+        let packing = self.packings[tensor];
         let (low, high) = self.range(tensor);
-        if is_paired && (low < i16::MIN.into() || high > i16::MAX.into()) {
+        if packing == Packing::Pairs && (low < i16::MIN.into() || high > i16::MAX.into()) {
             return Err(format!(
                 "`{}` is {low} to {high}, beyond 16 bits",
                 self.network.tensors[tensor].name
             ));
         }
         let n = self.slots[tensor].len().next_multiple_of(QUAD).max(QUAD);
-        let n_rows = if is_paired { n / 2 } else { n };
-        self.places[tensor] = Place { row: self.n_rows, is_paired };
+        let n_rows = n / packing.per_row();
+        self.places[tensor] = Place { row: self.n_rows, packing };
         self.n_rows += n_rows;
         Ok(n_rows)
     }
@@ -237,7 +275,26 @@ impl Builder<'_> {
         Slot { place: self.places[tensor], slot }
     }
 
-    fn inputs(&mut self, detector: &Detector) -> Found<Vec<[ColumnScale; 2]>> {
+    /// Whether a dense layer, which alone looks at the inputs, can multiply them as bytes: they fit one,
+    /// its weights the dot products of all instruction sets, and no product is cut.
+    fn has_byte_inputs(&self) -> bool {
+        let (low, high) = self.range(0);
+        let fits = (low >= -128 && high <= 127) || (low >= 0 && high <= 255);
+        let mut consumers = (0..self.network.steps.len()).filter(|&number| {
+            matches!(&self.network.steps[number].layer, Layer::Dense(dense) if dense.input == 0)
+        });
+        let (Some(number), 1) = (consumers.next(), self.n_consumers(0)) else { return false };
+        let Layer::Dense(dense) = &self.network.steps[number].layer else { return false };
+        let of_input = self.network.input().format.fraction_bits();
+        let sums = self.bounds.sums[number].as_ref();
+        let scale = sums.and_then(|sums| DenseScale::new(dense, of_input, sums).ok());
+        fits && scale.is_some_and(|(scale, _)| {
+            let weight = |weight: &Fixed| moved(weight.code(), scale.weight_shift).abs();
+            scale.cut.is_none() && dense.weights.iter().all(|w| weight(w) <= MAX_BYTE_WEIGHT)
+        })
+    }
+
+    fn inputs(&mut self, detector: &Detector) -> Found<Vec<ColumnScale>> {
         self.place(0)?;
         let of_feature = |feature| {
             let scaling = &detector.scaling;
@@ -249,11 +306,16 @@ impl Builder<'_> {
         // Those that need the same operations together, so that there is one pattern of branches.
         inputs.sort_by_key(|x| (x.first > 0, x.rounding.right > 0, x.up > 0, x.unused > 0));
         self.slots[0] = inputs.iter().map(|input| input.feature).collect();
-        let pair = |pair: &[ScaledInput]| {
-            let second = pair.get(1).copied().unwrap_or(ScaledInput::zero(pair[0].feature));
-            [pair[0], second].map(ColumnScale::from)
-        };
-        Ok(inputs.chunks(2).map(pair).collect())
+        let n = self.packings[0].per_row();
+        let mut columns: Vec<ColumnScale> = inputs.into_iter().map(ColumnScale::from).collect();
+        while !columns.len().is_multiple_of(n) {
+            columns.push(ScaledInput::zero(columns[0].feature).into());
+        }
+        for word in columns.chunks_mut(n) {
+            let operations = word.iter().fold(0, |all, column| all | column.operations);
+            word.iter_mut().for_each(|column| column.operations = operations);
+        }
+        Ok(columns)
     }
 
     /// A step together with casts that follow it, and the number of the next.
@@ -510,19 +572,30 @@ impl DenseScale {
         let weight = |input: usize, output: usize| {
             moved(dense.weights[input * n_out + output].code(), self.weight_shift) as i16
         };
-        let pairs: Vec<&[usize]> = inputs.chunks(2).collect();
-        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        let n = place.packing.per_row();
+        let bits = u32::BITS / n as u32;
+        let words: Vec<&[usize]> = inputs.chunks(n).collect();
+        let (mut weights, mut biases, mut weight_sums) = (Vec::new(), Vec::new(), Vec::new());
         for quad in outputs.chunks(QUAD) {
-            let of = |pair: &[usize], k: usize| {
+            let of = |word: &[usize], k: usize| {
                 let Some(&output) = quad.get(k) else { return 0 };
-                let [low, high] =
-                    [0, 1].map(|i| pair.get(i).map_or(0, |&input| weight(input, output)));
-                i32::from(high) << 16 | i32::from(low.cast_unsigned())
+                let weights = word.iter().enumerate().map(|(i, &input)| {
+                    let weight = i32::from(weight(input, output)).cast_unsigned();
+                    (weight & (u32::MAX >> (u32::BITS - bits))) << (bits * i as u32)
+                });
+                weights.fold(0, |word, weight| word | weight).cast_signed()
             };
-            weights.extend(pairs.iter().map(|pair| [0, 1, 2, 3].map(|k| of(pair, k))));
+            let sum = |k: usize| {
+                let of =
+                    |&output: &usize| inputs.iter().map(move |&i| i32::from(weight(i, output)));
+                quad.get(k).map_or(0, |output| of(output).sum())
+            };
+            weights.extend(words.iter().map(|word| [0, 1, 2, 3].map(|k| of(word, k))));
             biases.push([0, 1, 2, 3].map(|k| quad.get(k).map_or(0, |&output| self.biases[output])));
+            weight_sums.push([0, 1, 2, 3].map(sum));
         }
-        DenseSteps { input: place, n_pairs: pairs.len(), weights, biases, cut: self.cut }
+        let n_words = words.len();
+        DenseSteps { input: place, n_words, weights, biases, weight_sums, cut: self.cut }
     }
 }
 
@@ -582,6 +655,24 @@ impl Casts {
         }
         self.is_positive_part = false;
         self.fraction_bits = format.fraction_bits();
+        self.push(cast, format.quantisation())
+    }
+
+    /// Adds a cast; one that only moves to the left goes into the next, since x × 2^a rounded to
+    /// multiples of 2^b is x rounded to multiples of 2^(b − a).
+    fn push(&mut self, mut cast: LaneCast, mode: Quantisation) -> Found<()> {
+        if let Some(&last) = self.casts.last()
+            && last == (LaneCast { left: last.left, ..LaneCast::default() })
+            && last.left + cast.left < i32::BITS
+        {
+            self.casts.pop();
+            let right = cast.rounding.right;
+            cast.left = (cast.left + last.left).saturating_sub(right);
+            cast.rounding = match right.saturating_sub(last.left) {
+                0 => Rounding::default(),
+                right => rounding(mode, right)?,
+            };
+        }
         if cast != LaneCast::default() {
             self.casts.push(cast);
         }

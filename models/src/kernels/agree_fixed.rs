@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::fixed::{Fixed, Format, Overflow, Quantisation};
-use crate::hls::program::Program;
+use crate::hls::program::{Packing, Program};
 use crate::hls::{
     Dense, Detector, DetectorScorer, Layer, Loss, Network, Origin, Scaling, Step, Tensor, axol1tl,
 };
@@ -168,16 +168,21 @@ fn agree(detector: &Detector, rows: &RowBuffer) {
 #[test]
 fn random_networks_score_as_the_specification_on_every_instruction_set() {
     let mut random = Random(41);
-    let (mut n_fast, mut reasons) = (0, Vec::new());
+    let (mut n_fast, mut n_bytes, mut reasons) = (0, [0; 2], Vec::new());
     for _ in 0..400 {
         let detector = detector(&mut random);
         match Program::new(&detector) {
-            Ok(_) => n_fast += 1,
+            Ok(program) => {
+                n_fast += 1;
+                let is_signed = usize::from(program.least_input < 0);
+                n_bytes[is_signed] += usize::from(program.packing == Packing::Quads);
+            }
             Err(reason) => reasons.push(reason),
         }
         let n_events = 1 + random.below(160) as usize;
         agree(&detector, &random_rows(&mut random, detector.n_features(), n_events));
     }
+    assert!(n_bytes.iter().all(|&n| n > 5), "{n_bytes:?} with inputs of a byte");
     assert!(n_fast > 200 && reasons.len() > 20, "{n_fast} fast, others: {reasons:#?}");
 }
 

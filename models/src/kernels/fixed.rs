@@ -1,7 +1,7 @@
 //! Evaluates a network of fixed-point numbers in 32-bit integers: lanes are events.
 //!
 //! ```text
-//! columns of i16 ─► pairs of inputs ─► sums of four outputs ─► casts ─► pairs ─► … ─► loss
+//! columns of i16 ─► pairs or quads of inputs ─► sums of four outputs ─► casts ─► pairs ─► … ─► loss
 //! ```
 //!
 //! As many vectors of events as there are registers for their sums go through all steps before the next
@@ -10,9 +10,11 @@
 
 use super::isa::{Isa, LaneKernel};
 use super::lane::Lane;
+use super::pairs::ColumnScale;
+use super::pairs::operations::{ALL, ROUNDED, UP};
 use crate::hls::program::{
-    DenseSteps, LaneCast, Limit, Operation, Place, Program, ProgramStep, QUAD, Rounding, Scores,
-    Slot,
+    DenseSteps, LaneCast, Limit, Operation, Packing, Place, Program, ProgramStep, QUAD, Rounding,
+    Scores, Slot,
 };
 use crate::rows::{AlignedLanes, LANE_STRIDE, Rows};
 use crate::scorer::Score;
@@ -70,12 +72,16 @@ impl Batch<'_> {
         const { assert!(V * L::LANES <= MAX_EVENTS && V.is_multiple_of(2)) };
         let (numbers, rest) = memory.split_at_mut(program.n_rows * events);
         let scores = &mut rest[..events];
+        let n_events = out.len();
         for (k, out) in out.chunks_mut(events).enumerate() {
-            fill::<L, V>(proof, program, &lanes[k * events..], numbers);
+            // Of the last events, none come after them.
+            let next = if (k + 1) * events < n_events { events } else { 0 };
+            fill::<L, V>(proof, program, &lanes[k * events..], next, numbers);
             for step in &program.steps {
                 // What a step reads lies before what it writes.
                 let (from, to) = numbers.split_at_mut(step.output.row * events);
-                run_step::<L, V>(proof, step, from, &mut to[..step.n_rows * events]);
+                let to = &mut to[..step.n_rows * events];
+                run_step::<L, V>(proof, step, from, to, program.least_input);
             }
             of_outputs::<L, V>(proof, &program.scores, numbers, scores);
             out.copy_from_slice(&scores[..out.len()]);
@@ -83,30 +89,95 @@ impl Batch<'_> {
     }
 }
 
-/// Writes the inputs of the events at the beginning of the lanes.
+/// Writes the inputs of the events at the beginning of the lanes; those that follow by `next` lanes will be
+/// read soon.
 #[inline(always)]
 fn fill<L: Lane, const V: usize>(
     proof: L::Proof,
     program: &Program,
     lanes: &[i16],
-    pairs: &mut [i32],
+    next: usize,
+    words: &mut [i32],
 ) {
-    for (scales, pairs) in program.inputs.iter().zip(pairs.chunks_exact_mut(V * L::LANES)) {
-        for (part, pairs) in pairs.chunks_exact_mut(2 * L::LANES).enumerate() {
-            let [first, second] = scales;
-            let first = &lanes[first.feature * LANE_STRIDE + part * 2 * L::LANES..];
-            let second = &lanes[second.feature * LANE_STRIDE + part * 2 * L::LANES..];
-            assert!(first.len() >= 2 * L::LANES && second.len() >= 2 * L::LANES);
-            let columns = [first.as_ptr(), second.as_ptr()];
-            // SAFETY: the assertion; columns and pairs of vectors of them begin at multiples of
-            // their size.
-            let [low, high] = unsafe { L::scaled(proof, columns, scales) };
-            // SAFETY: a slice of twice so many integers.
-            unsafe { low.store(pairs.as_mut_ptr()) };
-            // SAFETY: its second half.
-            unsafe { high.store(pairs.as_mut_ptr().wrapping_add(L::LANES)) };
+    let words = words.chunks_exact_mut(V * L::LANES);
+    if program.packing == Packing::Quads {
+        let turned = (program.least_input as u8 ^ L::ZERO).into();
+        for (scales, words) in program.inputs.as_chunks().0.iter().zip(words) {
+            let operations = scales[0].operations;
+            // Few sets of operations, each without a branch in it.
+            match operations {
+                ROUNDED => quads::<L, V, ROUNDED>(proof, scales, lanes, next, turned, words),
+                UP => quads::<L, V, UP>(proof, scales, lanes, next, turned, words),
+                0 => quads::<L, V, 0>(proof, scales, lanes, next, turned, words),
+                _ => quads::<L, V, ALL>(proof, scales, lanes, next, turned, words),
+            }
+        }
+    } else {
+        for (scales, words) in program.inputs.as_chunks().0.iter().zip(words) {
+            match scales[0].operations {
+                ROUNDED => pairs::<L, V, ROUNDED>(proof, scales, lanes, next, words),
+                UP => pairs::<L, V, UP>(proof, scales, lanes, next, words),
+                0 => pairs::<L, V, 0>(proof, scales, lanes, next, words),
+                _ => pairs::<L, V, ALL>(proof, scales, lanes, next, words),
+            }
         }
     }
+}
+
+/// A row of pairs.
+#[inline(always)]
+fn pairs<L: Lane, const V: usize, const OPERATIONS: u8>(
+    proof: L::Proof,
+    scales: &[ColumnScale; 2],
+    lanes: &[i16],
+    next: usize,
+    words: &mut [i32],
+) {
+    for (part, words) in words.chunks_exact_mut(2 * L::LANES).enumerate() {
+        let columns = columns::<L, 2>(proof, scales, lanes, next, part);
+        // SAFETY: `columns` asserted it; columns and pairs of vectors of them begin at multiples of
+        // their size.
+        let pairs = unsafe { L::scaled::<OPERATIONS>(proof, columns, scales) };
+        store::<L, 2>(&pairs, words);
+    }
+}
+
+/// A row of quads.
+#[inline(always)]
+fn quads<L: Lane, const V: usize, const OPERATIONS: u8>(
+    proof: L::Proof,
+    scales: &[ColumnScale; 4],
+    lanes: &[i16],
+    next: usize,
+    turned: u32,
+    words: &mut [i32],
+) {
+    let turned = (turned * 0x0101_0101).cast_signed();
+    for (part, words) in words.chunks_exact_mut(2 * L::LANES).enumerate() {
+        let columns = columns::<L, 4>(proof, scales, lanes, next, part);
+        // SAFETY: as for pairs.
+        let quads = unsafe { L::scaled_quads::<OPERATIONS>(proof, columns, scales, turned) };
+        store::<L, 2>(&quads, words);
+    }
+}
+
+/// Where columns of `2 * LANES` events are; see [`fill`].
+#[inline(always)]
+fn columns<L: Lane, const N: usize>(
+    proof: L::Proof,
+    scales: &[ColumnScale; N],
+    lanes: &[i16],
+    next: usize,
+    part: usize,
+) -> [*const i16; N] {
+    let mut columns = [lanes.as_ptr(); N];
+    for (column, scale) in columns.iter_mut().zip(scales) {
+        let from = &lanes[scale.feature * LANE_STRIDE + part * 2 * L::LANES..];
+        assert!(from.len() >= 2 * L::LANES);
+        *column = from.as_ptr();
+        L::prefetch(proof, column.wrapping_add(next));
+    }
+    columns
 }
 
 // No closures from here on, and so no `map` of arrays: they would be functions of their own, compiled
@@ -186,7 +257,7 @@ impl<L: Lane> SimpleCast<L> {
         if is_positive_part {
             low = low.max(0);
         }
-        if left > 0 || rounding.right == 0 {
+        if left > 0 {
             return None;
         }
         Some(SimpleCast {
@@ -214,8 +285,9 @@ fn number<L: Lane, const V: usize>(
     slot: Slot,
     left: u32,
 ) -> [L; V] {
-    let Slot { place: Place { row, is_paired }, slot } = slot;
-    let row = row + if is_paired { slot / 2 } else { slot };
+    let Slot { place: Place { row, packing }, slot } = slot;
+    let is_paired = packing == Packing::Pairs;
+    let row = row + slot / packing.per_row();
     let mut vectors = load::<L, V>(proof, &numbers[row * V * L::LANES..]);
     if is_paired {
         for x in &mut vectors {
@@ -240,48 +312,50 @@ fn run_step<L: Lane, const V: usize>(
     step: &ProgramStep,
     from: &[i32],
     to: &mut [i32],
+    least_input: i32,
 ) {
     let row = V * L::LANES;
+    let is_paired = step.output.packing == Packing::Pairs;
     match &step.operation {
         Operation::Dense(dense) => {
             // What all of the trigger's layers are has loops of its own, without a branch in them.
             match (dense.cut, &step.casts[..]) {
                 (None, []) => {
                     for quad in 0..dense.biases.len() {
-                        let sums = sums::<L, V>(proof, dense, quad, from);
-                        store_quad(&sums, step.output.is_paired, quad, to);
+                        let sums = sums::<L, V>(proof, dense, quad, from, least_input);
+                        store_quad(&sums, is_paired, quad, to);
                     }
                 }
                 (None, [cast]) if let Some(cast) = SimpleCast::<L>::new(proof, cast) => {
                     for quad in 0..dense.biases.len() {
-                        let mut sums = sums::<L, V>(proof, dense, quad, from);
+                        let mut sums = sums::<L, V>(proof, dense, quad, from, least_input);
                         for sums in &mut sums {
                             for x in sums.iter_mut() {
                                 *x = cast.apply(*x);
                             }
                         }
-                        store_quad(&sums, step.output.is_paired, quad, to);
+                        store_quad(&sums, is_paired, quad, to);
                     }
                 }
                 (cut, casts) => {
                     for quad in 0..dense.biases.len() {
                         let mut sums = match cut {
-                            None => sums::<L, V>(proof, dense, quad, from),
+                            None => sums::<L, V>(proof, dense, quad, from, least_input),
                             Some(cut) => cut_sums::<L, V>(proof, dense, quad, from, cut),
                         };
                         for sums in &mut sums {
                             cast(proof, sums, casts);
                         }
-                        store_quad(&sums, step.output.is_paired, quad, to);
+                        store_quad(&sums, is_paired, quad, to);
                     }
                 }
             }
         }
         other => {
             let n = other.len();
-            let n_rows = if step.output.is_paired { n.div_ceil(2) } else { n };
+            let n_rows = if is_paired { n.div_ceil(2) } else { n };
             for (k, to) in to.chunks_exact_mut(row).take(n_rows).enumerate() {
-                if step.output.is_paired {
+                if is_paired {
                     let low = made::<L, V>(proof, step, from, 2 * k);
                     let high = made::<L, V>(proof, step, from, (2 * k + 1).min(n - 1));
                     store_pairs(&low, &high, to);
@@ -337,10 +411,13 @@ fn sums<L: Lane, const V: usize>(
     dense: &DenseSteps,
     quad: usize,
     numbers: &[i32],
+    least_input: i32,
 ) -> [[L; V]; QUAD] {
+    if dense.input.packing == Packing::Quads {
+        return byte_sums(proof, dense, quad, numbers, least_input);
+    }
     let mut sums = biases::<L, V>(proof, dense, quad);
-    let weights = &dense.weights[quad * dense.n_pairs..][..dense.n_pairs];
-    let pairs = &numbers[dense.input.row * V * L::LANES..];
+    let (weights, pairs) = words::<L, V>(dense, quad, numbers);
     for (weights, pairs) in weights.iter().zip(pairs.chunks_exact(V * L::LANES)) {
         for vector in 0..V {
             // SAFETY: the chunk has so many integers, and begins at a multiple of their size.
@@ -351,6 +428,48 @@ fn sums<L: Lane, const V: usize>(
         }
     }
     sums
+}
+
+/// The same of bytes.
+#[inline(always)]
+fn byte_sums<L: Lane, const V: usize>(
+    proof: L::Proof,
+    dense: &DenseSteps,
+    quad: usize,
+    numbers: &[i32],
+    least_input: i32,
+) -> [[L; V]; QUAD] {
+    let mut sums = biases::<L, V>(proof, dense, quad);
+    // Inputs are larger by this than what the bytes stand for.
+    let more = i32::from(L::ZERO) + least_input;
+    for (sums, &weights) in sums.iter_mut().zip(&dense.weight_sums[quad]) {
+        let more = L::splat(proof, more * weights);
+        for sum in sums {
+            *sum = sum.add(more);
+        }
+    }
+    let (weights, quads) = words::<L, V>(dense, quad, numbers);
+    for (weights, quads) in weights.iter().zip(quads.chunks_exact(V * L::LANES)) {
+        for vector in 0..V {
+            // SAFETY: as for pairs.
+            let quads = unsafe { L::load(proof, quads.as_ptr().wrapping_add(vector * L::LANES)) };
+            for (sums, &weights) in sums.iter_mut().zip(weights) {
+                sums[vector] = sums[vector].dot(quads, weights);
+            }
+        }
+    }
+    sums
+}
+
+/// Weights of four outputs, and the rows that they multiply.
+#[inline(always)]
+fn words<'a, L: Lane, const V: usize>(
+    dense: &'a DenseSteps,
+    quad: usize,
+    numbers: &'a [i32],
+) -> (&'a [[i32; QUAD]], &'a [i32]) {
+    let weights = &dense.weights[quad * dense.n_words..][..dense.n_words];
+    (weights, &numbers[dense.input.row * V * L::LANES..])
 }
 
 #[inline(always)]
@@ -376,8 +495,7 @@ fn cut_sums<L: Lane, const V: usize>(
     cut: Rounding,
 ) -> [[L; V]; QUAD] {
     let mut sums = biases::<L, V>(proof, dense, quad);
-    let weights = &dense.weights[quad * dense.n_pairs..][..dense.n_pairs];
-    let pairs = &numbers[dense.input.row * V * L::LANES..];
+    let (weights, pairs) = words::<L, V>(dense, quad, numbers);
     for (weights, pairs) in weights.iter().zip(pairs.chunks_exact(V * L::LANES)) {
         let pairs = load::<L, V>(proof, pairs);
         for (sums, &weights) in sums.iter_mut().zip(weights) {

@@ -49,6 +49,8 @@ pub(crate) trait Lane: PairLane<Pairs = Self::Proof> {
     /// # Safety
     /// `LANES` integers can be written there.
     unsafe fn store(self, to: *mut i32);
+    /// Says that the `2 * LANES` integers of 16 bits there will soon be read, if they exist.
+    fn prefetch(proof: Self::Proof, at: *const i16);
     /// Quads of codes of `2 * LANES` events, in an order that [`Lane::in_order`] undoes.
     ///
     /// # Safety
@@ -110,6 +112,8 @@ impl Lane for PortableLane {
         // SAFETY: the caller guarantees room for 16 integers.
         unsafe { to.cast::<[i32; 16]>().write(self.0) }
     }
+    #[inline(always)]
+    fn prefetch(_: Self::Proof, _: *const i16) {}
     #[inline(always)]
     unsafe fn codes(_: Self::Proof, columns: [*const i16; QUAD], scales: &CodeScales) -> [Self; 2] {
         let mut quads = [0; 32];

@@ -37,6 +37,8 @@ macro_rules! lane {
                 unsafe { vst1q_s32(to, self.0) }
             }
             #[inline(always)]
+            fn prefetch(_: $proof, _: *const i16) {}
+            #[inline(always)]
             unsafe fn codes(
                 _: $proof,
                 columns: [*const i16; QUAD],

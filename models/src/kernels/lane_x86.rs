@@ -39,6 +39,11 @@ macro_rules! lane {
                 unsafe { $store(to.cast(), self.0) }
             }
             #[inline(always)]
+            fn prefetch(_: $proof, at: *const i16) {
+                // SAFETY: it reads nothing, whatever the address is.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+            }
+            #[inline(always)]
             unsafe fn codes(
                 _: $proof,
                 columns: [*const i16; QUAD],

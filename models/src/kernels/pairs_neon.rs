@@ -4,6 +4,7 @@ use std::arch::aarch64::*;
 
 use super::lane_neon::{DotLane, NeonLane};
 use super::neon::{Dot, Neon};
+use super::pairs::operations::{FIRST, ROUNDED, UNUSED, UP};
 use super::pairs::{ColumnScale, PairLane};
 
 macro_rules! pairs {
@@ -12,13 +13,23 @@ macro_rules! pairs {
             type Pairs = $proof;
 
             #[inline(always)]
-            unsafe fn scaled(
+            unsafe fn scaled<const OPERATIONS: u8>(
                 _: $proof,
                 columns: [*const i16; 2],
                 scales: &[ColumnScale; 2],
             ) -> [Self; 2] {
                 // SAFETY: NEON is part of the architecture; the caller guarantees the integers.
-                unsafe { scaled(columns, scales) }.map($name)
+                unsafe { scaled::<OPERATIONS>(columns, scales) }.map($name)
+            }
+            #[inline(always)]
+            unsafe fn scaled_quads<const OPERATIONS: u8>(
+                _: $proof,
+                columns: [*const i16; 4],
+                scales: &[ColumnScale; 4],
+                turned: i32,
+            ) -> [Self; 2] {
+                // SAFETY: NEON is part of the architecture; the caller guarantees the integers.
+                unsafe { quads::<OPERATIONS>(columns, scales, turned) }.map($name)
             }
             #[inline(always)]
             fn pair(low: Self, high: Self) -> Self {
@@ -73,34 +84,59 @@ fn dot(sum: int32x4_t, pairs: int32x4_t, weights: i32) -> int32x4_t {
 /// Eight integers can be read at each pointer.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn scaled(columns: [*const i16; 2], scales: &[ColumnScale; 2]) -> [int32x4_t; 2] {
+unsafe fn scaled<const OPERATIONS: u8>(
+    columns: [*const i16; 2],
+    scales: &[ColumnScale; 2],
+) -> [int32x4_t; 2] {
     // SAFETY: the caller guarantees eight integers.
-    let first = column(unsafe { vld1q_s16(columns[0]) }, &scales[0]);
+    let first = column::<OPERATIONS>(unsafe { vld1q_s16(columns[0]) }, &scales[0]);
     // SAFETY: as above.
-    let second = column(unsafe { vld1q_s16(columns[1]) }, &scales[1]);
+    let second = column::<OPERATIONS>(unsafe { vld1q_s16(columns[1]) }, &scales[1]);
     [vzip1q_s16(first, second), vzip2q_s16(first, second)].map(|pairs| vreinterpretq_s32_s16(pairs))
 }
 
 /// A shift by a negative number goes right, with the sign.
 #[inline]
 #[target_feature(enable = "neon")]
-fn column(x: int16x8_t, scale: &ColumnScale) -> int16x8_t {
+fn column<const OPERATIONS: u8>(x: int16x8_t, scale: &ColumnScale) -> int16x8_t {
     let all = |pair: i32| vdupq_n_s16(pair as i16);
-    let x = if scale.has_first { vshlq_s16(x, all(scale.first)) } else { x };
+    let x = if OPERATIONS & FIRST > 0 { vshlq_s16(x, all(scale.first)) } else { x };
     let x = vshlq_s16(vsubq_s16(x, all(scale.offset)), all(scale.left));
     let mut x = vshlq_s16(x, vnegq_s16(all(scale.right)));
-    if scale.has_rounding {
+    if OPERATIONS & ROUNDED > 0 {
         let correction = vandq_s16(vshlq_s16(x, vnegq_s16(all(scale.bits))), all(scale.mask));
         x = vaddq_s16(vaddq_s16(x, all(scale.add)), correction);
         x = vshlq_s16(x, vnegq_s16(all(scale.round)));
     }
-    if scale.has_up {
+    if OPERATIONS & UP > 0 {
         x = vminq_s16(vmaxq_s16(x, all(scale.before[0])), all(scale.before[1]));
         x = vshlq_s16(x, all(scale.up));
     }
-    if scale.has_unused {
+    if OPERATIONS & UNUSED > 0 {
         let unused = all(scale.unused);
         x = vshlq_s16(vshlq_s16(x, unused), vnegq_s16(unused));
     }
     vminq_s16(vmaxq_s16(x, all(scale.range[0])), all(scale.range[1]))
+}
+
+/// # Safety
+/// Eight integers can be read at each pointer.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn quads<const OPERATIONS: u8>(
+    columns: [*const i16; 4],
+    scales: &[ColumnScale; 4],
+    turned: i32,
+) -> [int32x4_t; 2] {
+    let mut bytes = [vdupq_n_u16(0); 4];
+    for (bytes, (&from, scale)) in bytes.iter_mut().zip(columns.iter().zip(scales)) {
+        // SAFETY: the caller guarantees eight integers.
+        let x = column::<OPERATIONS>(unsafe { vld1q_s16(from) }, scale);
+        *bytes = vreinterpretq_u16_s16(x);
+    }
+    let [a, b, c, d] = bytes;
+    let (low, high) = (vsliq_n_u16::<8>(a, b), vsliq_n_u16::<8>(c, d));
+    let turned = vdupq_n_s32(turned);
+    let turn = |quads| veorq_s32(vreinterpretq_s32_u16(quads), turned);
+    [turn(vzip1q_u16(low, high)), turn(vzip2q_u16(low, high))]
 }

@@ -6,22 +6,33 @@ use std::arch::x86_64::*;
 use super::avx2::{Avx2, AvxVnni};
 use super::avx512::{Avx512, Vnni};
 use super::lane_x86::{Avx2Lane, Avx512Lane, AvxVnniLane, VnniLane};
+use super::pairs::operations::{FIRST, ROUNDED, UNUSED, UP};
 use super::pairs::{ColumnScale, PairLane};
 
 macro_rules! pairs {
-    ($name:ident, $proof:ty, $scaled:ident, $pair:ident, $dot:ident, $add:ident, $mul:ident,
+    ($name:ident, $proof:ty, $scaled:ident, $quads:ident, $pair:ident, $dot:ident, $add:ident, $mul:ident,
      $and:ident, $max:ident, $min:ident) => {
         impl PairLane for $name {
             type Pairs = $proof;
 
             #[inline(always)]
-            unsafe fn scaled(
+            unsafe fn scaled<const OPERATIONS: u8>(
                 _: $proof,
                 columns: [*const i16; 2],
                 scales: &[ColumnScale; 2],
             ) -> [Self; 2] {
                 // SAFETY: the proof; the caller guarantees the integers.
-                unsafe { $scaled(columns, scales) }.map($name)
+                unsafe { $scaled::<OPERATIONS>(columns, scales) }.map($name)
+            }
+            #[inline(always)]
+            unsafe fn scaled_quads<const OPERATIONS: u8>(
+                _: $proof,
+                columns: [*const i16; 4],
+                scales: &[ColumnScale; 4],
+                turned: i32,
+            ) -> [Self; 2] {
+                // SAFETY: the proof; the caller guarantees the integers.
+                unsafe { $quads::<OPERATIONS>(columns, scales, turned) }.map($name)
             }
             #[inline(always)]
             fn pair(low: Self, high: Self) -> Self {
@@ -66,6 +77,7 @@ pairs!(
     Avx2Lane,
     Avx2,
     scaled_256,
+    quads_256,
     pair_256,
     dot_256,
     _mm256_add_epi32,
@@ -78,6 +90,7 @@ pairs!(
     AvxVnniLane,
     AvxVnni,
     scaled_256,
+    quads_256,
     pair_256,
     dot_vnni_256,
     _mm256_add_epi32,
@@ -90,6 +103,7 @@ pairs!(
     Avx512Lane,
     Avx512,
     scaled_512,
+    quads_512,
     pair_512,
     dot_512,
     _mm512_add_epi32,
@@ -102,6 +116,7 @@ pairs!(
     VnniLane,
     Vnni,
     scaled_512,
+    quads_512,
     pair_512,
     dot_vnni_512,
     _mm512_add_epi32,
@@ -153,33 +168,38 @@ fn dot_vnni_512(sum: __m512i, pairs: __m512i, weights: i32) -> __m512i {
 /// Sixteen integers can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn scaled_256(columns: [*const i16; 2], scales: &[ColumnScale; 2]) -> [__m256i; 2] {
+unsafe fn scaled_256<const OPERATIONS: u8>(
+    columns: [*const i16; 2],
+    scales: &[ColumnScale; 2],
+) -> [__m256i; 2] {
     // SAFETY: the caller guarantees sixteen integers.
-    let first = column_256(unsafe { _mm256_load_si256(columns[0].cast()) }, &scales[0]);
+    let first =
+        column_256::<OPERATIONS>(unsafe { _mm256_load_si256(columns[0].cast()) }, &scales[0]);
     // SAFETY: as above.
-    let second = column_256(unsafe { _mm256_load_si256(columns[1].cast()) }, &scales[1]);
+    let second =
+        column_256::<OPERATIONS>(unsafe { _mm256_load_si256(columns[1].cast()) }, &scales[1]);
     [_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second)]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn column_256(x: __m256i, scale: &ColumnScale) -> __m256i {
+fn column_256<const OPERATIONS: u8>(x: __m256i, scale: &ColumnScale) -> __m256i {
     let count = |pair: i32| _mm_cvtsi32_si128(pair & 0xffff);
-    let x = if scale.has_first { _mm256_sll_epi16(x, count(scale.first)) } else { x };
+    let x = if OPERATIONS & FIRST > 0 { _mm256_sll_epi16(x, count(scale.first)) } else { x };
     let x = _mm256_sub_epi16(x, _mm256_set1_epi32(scale.offset));
     let mut x = _mm256_sra_epi16(_mm256_sll_epi16(x, count(scale.left)), count(scale.right));
-    if scale.has_rounding {
+    if OPERATIONS & ROUNDED > 0 {
         let correction = _mm256_sra_epi16(x, count(scale.bits));
         let correction = _mm256_and_si256(correction, _mm256_set1_epi32(scale.mask));
         x = _mm256_add_epi16(_mm256_add_epi16(x, _mm256_set1_epi32(scale.add)), correction);
         x = _mm256_sra_epi16(x, count(scale.round));
     }
-    if scale.has_up {
+    if OPERATIONS & UP > 0 {
         x = _mm256_max_epi16(x, _mm256_set1_epi32(scale.before[0]));
         x = _mm256_min_epi16(x, _mm256_set1_epi32(scale.before[1]));
         x = _mm256_sll_epi16(x, count(scale.up));
     }
-    if scale.has_unused {
+    if OPERATIONS & UNUSED > 0 {
         let unused = count(scale.unused);
         x = _mm256_sra_epi16(_mm256_sll_epi16(x, unused), unused);
     }
@@ -193,36 +213,106 @@ fn column_256(x: __m256i, scale: &ColumnScale) -> __m256i {
 /// 32 integers can be read at each pointer.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn scaled_512(columns: [*const i16; 2], scales: &[ColumnScale; 2]) -> [__m512i; 2] {
+unsafe fn scaled_512<const OPERATIONS: u8>(
+    columns: [*const i16; 2],
+    scales: &[ColumnScale; 2],
+) -> [__m512i; 2] {
     // SAFETY: the caller guarantees 32 integers.
-    let first = column_512(unsafe { _mm512_load_si512(columns[0].cast()) }, &scales[0]);
+    let first =
+        column_512::<OPERATIONS>(unsafe { _mm512_load_si512(columns[0].cast()) }, &scales[0]);
     // SAFETY: as above.
-    let second = column_512(unsafe { _mm512_load_si512(columns[1].cast()) }, &scales[1]);
+    let second =
+        column_512::<OPERATIONS>(unsafe { _mm512_load_si512(columns[1].cast()) }, &scales[1]);
     [_mm512_unpacklo_epi16(first, second), _mm512_unpackhi_epi16(first, second)]
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn column_512(x: __m512i, scale: &ColumnScale) -> __m512i {
-    let x = if scale.has_first { _mm512_sllv_epi16(x, _mm512_set1_epi32(scale.first)) } else { x };
+fn column_512<const OPERATIONS: u8>(x: __m512i, scale: &ColumnScale) -> __m512i {
+    let x = if OPERATIONS & FIRST > 0 {
+        _mm512_sllv_epi16(x, _mm512_set1_epi32(scale.first))
+    } else {
+        x
+    };
     let x = _mm512_sub_epi16(x, _mm512_set1_epi32(scale.offset));
     let x = _mm512_sllv_epi16(x, _mm512_set1_epi32(scale.left));
     let mut x = _mm512_srav_epi16(x, _mm512_set1_epi32(scale.right));
-    if scale.has_rounding {
+    if OPERATIONS & ROUNDED > 0 {
         let correction = _mm512_srav_epi16(x, _mm512_set1_epi32(scale.bits));
         let correction = _mm512_and_si512(correction, _mm512_set1_epi32(scale.mask));
         x = _mm512_add_epi16(_mm512_add_epi16(x, _mm512_set1_epi32(scale.add)), correction);
         x = _mm512_srav_epi16(x, _mm512_set1_epi32(scale.round));
     }
-    if scale.has_up {
+    if OPERATIONS & UP > 0 {
         x = _mm512_max_epi16(x, _mm512_set1_epi32(scale.before[0]));
         x = _mm512_min_epi16(x, _mm512_set1_epi32(scale.before[1]));
         x = _mm512_sllv_epi16(x, _mm512_set1_epi32(scale.up));
     }
-    if scale.has_unused {
+    if OPERATIONS & UNUSED > 0 {
         let unused = _mm512_set1_epi32(scale.unused);
         x = _mm512_srav_epi16(_mm512_sllv_epi16(x, unused), unused);
     }
     let x = _mm512_max_epi16(x, _mm512_set1_epi32(scale.range[0]));
     _mm512_min_epi16(x, _mm512_set1_epi32(scale.range[1]))
+}
+
+/// As [`scaled_256`].
+///
+/// # Safety
+/// 16 integers can be read at each pointer.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn quads_256<const OPERATIONS: u8>(
+    columns: [*const i16; 4],
+    scales: &[ColumnScale; 4],
+    turned: i32,
+) -> [__m256i; 2] {
+    let mut bytes = [_mm256_setzero_si256(); 4];
+    for (bytes, (column, scale)) in bytes.iter_mut().zip(columns.iter().zip(scales)) {
+        // SAFETY: the caller guarantees 16 integers.
+        *bytes = column_256::<OPERATIONS>(unsafe { _mm256_load_si256(column.cast()) }, scale);
+    }
+    let [a, b, c, d] = bytes;
+    let (low, high) = (bytes_256(a, b), bytes_256(c, d));
+    let turned = _mm256_set1_epi32(turned);
+    let quads = [_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high)];
+    [_mm256_xor_si256(quads[0], turned), _mm256_xor_si256(quads[1], turned)]
+}
+
+/// The lower bytes of two vectors of 16-bit integers side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn bytes_256(low: __m256i, high: __m256i) -> __m256i {
+    let low = _mm256_and_si256(low, _mm256_set1_epi16(255));
+    _mm256_or_si256(low, _mm256_slli_epi16::<8>(high))
+}
+
+/// As [`scaled_256`].
+///
+/// # Safety
+/// 32 integers can be read at each pointer.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn quads_512<const OPERATIONS: u8>(
+    columns: [*const i16; 4],
+    scales: &[ColumnScale; 4],
+    turned: i32,
+) -> [__m512i; 2] {
+    let mut bytes = [_mm512_setzero_si512(); 4];
+    for (bytes, (column, scale)) in bytes.iter_mut().zip(columns.iter().zip(scales)) {
+        // SAFETY: the caller guarantees 32 integers.
+        *bytes = column_512::<OPERATIONS>(unsafe { _mm512_load_si512(column.cast()) }, scale);
+    }
+    let [a, b, c, d] = bytes;
+    let (low, high) = (bytes_512(a, b), bytes_512(c, d));
+    let turned = _mm512_set1_epi32(turned);
+    let quads = [_mm512_unpacklo_epi16(low, high), _mm512_unpackhi_epi16(low, high)];
+    [_mm512_xor_si512(quads[0], turned), _mm512_xor_si512(quads[1], turned)]
+}
+
+/// The lower bytes of two vectors of 16-bit integers side by side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn bytes_512(low: __m512i, high: __m512i) -> __m512i {
+    _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, low, _mm512_slli_epi16::<8>(high))
 }

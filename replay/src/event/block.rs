@@ -436,11 +436,11 @@ impl Block {
     }
 
     /// Entries that belong to these crossings; none of a collection that it does not count.
-    pub(crate) fn entry_range_of(
-        &self,
-        collection: Collection,
-        crossings: Range<usize>,
-    ) -> Range<usize> {
+    ///
+    /// # Panics
+    /// If the block has no such crossings.
+    #[must_use]
+    pub fn entry_range_of(&self, collection: Collection, crossings: Range<usize>) -> Range<usize> {
         if collection == Collection::Crossing {
             return crossings;
         }
@@ -562,6 +562,18 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn id(&self) -> CrossingId {
         self.block.crossing_id(self.index)
+    }
+
+    /// The block that it is in.
+    #[must_use]
+    pub fn block(&self) -> &'a Block {
+        self.block
+    }
+
+    /// Where its objects of a kind are in the flat columns of the block.
+    #[must_use]
+    pub fn entry_range(&self, collection: Collection) -> Range<usize> {
+        self.block.entry_range(collection, self.index)
     }
 
     /// Number of objects of a kind.
