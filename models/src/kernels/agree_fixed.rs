@@ -182,7 +182,7 @@ fn random_networks_score_as_the_specification_on_every_instruction_set() {
         let n_events = 1 + random.below(160) as usize;
         agree(&detector, &random_rows(&mut random, detector.n_features(), n_events));
     }
-    assert!(n_bytes.iter().all(|&n| n > 5), "{n_bytes:?} with inputs of a byte");
+    assert!(n_bytes.iter().all(|&n| n > 2), "{n_bytes:?} with inputs of a byte");
     assert!(n_fast > 200 && reasons.len() > 20, "{n_fast} fast, others: {reasons:#?}");
 }
 
