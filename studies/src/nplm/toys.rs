@@ -107,21 +107,44 @@ impl Journal {
         toy: impl Fn(u64) -> Result<f64, Error> + Sync,
         progress: impl Fn() + Sync,
     ) -> Result<Vec<f64>, Error> {
-        let set = set.replace(char::is_whitespace, "_");
-        let left: Vec<u64> =
-            (0..n).filter(|&k| !self.done.contains_key(&(set.clone(), k))).collect();
+        let one = |number| Ok([toy(number)?]);
+        let [values] = self.run_parts([set], n, one, progress)?;
+        Ok(values)
+    }
+
+    /// The same for toys with several results, each kept as a set of its own. **Shape**: `[set][toy]`.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn run_parts<const N: usize>(
+        &mut self,
+        sets: [&str; N],
+        n: u64,
+        toy: impl Fn(u64) -> Result<[f64; N], Error> + Sync,
+        progress: impl Fn() + Sync,
+    ) -> Result<[Vec<f64>; N], Error> {
+        let sets = sets.map(|set| set.replace(char::is_whitespace, "_"));
+        let key = |set: &String, number: u64| (set.clone(), number);
+        let left: Vec<u64> = (0..n)
+            .filter(|&k| !sets.iter().all(|set| self.done.contains_key(&key(set, k))))
+            .collect();
         (left.len() as u64..n).for_each(|_| progress());
         let path = self.path.clone();
         let shared = Mutex::new(&mut *self);
         let run = |&number: &u64| {
-            let value = toy(number)?;
+            let values = toy(number)?;
             // A panic in another thread has ended the study anyway.
             let mut journal = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(file) = &mut journal.file {
-                let line = format!("{set} {number} {:016x} {value}\n", value.to_bits());
-                file.write_all(line.as_bytes()).map_err(|error| failed(&path, &error))?;
+                let line = |(set, value): (&String, &f64)| {
+                    format!("{set} {number} {:016x} {value}\n", value.to_bits())
+                };
+                let lines: String = sets.iter().zip(&values).map(line).collect();
+                file.write_all(lines.as_bytes()).map_err(|error| failed(&path, &error))?;
             }
-            journal.done.insert((set.clone(), number), value);
+            for (set, value) in sets.iter().zip(values) {
+                journal.done.insert(key(set, number), value);
+            }
             progress();
             Ok(())
         };
@@ -134,7 +157,9 @@ impl Journal {
         if let Some((_, error)) = failures.into_iter().min_by_key(|(number, _)| *number) {
             return Err(error);
         }
-        Ok((0..n).filter_map(|k| self.done.get(&(set.clone(), k)).copied()).collect())
+        let of =
+            |set: &String| (0..n).filter_map(|k| self.done.get(&key(set, k)).copied()).collect();
+        Ok(sets.each_ref().map(of))
     }
 }
 
