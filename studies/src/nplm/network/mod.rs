@@ -5,9 +5,9 @@
 //! e^{ν_norm} and the observable by e^{ν_scale} (`nuisances.rs`). τ = −2 min L; Δ is the same without a network;
 //! **t = τ − Δ** (t = τ without nuisances).
 //!
-//! All of it follows GaiaGrosso/NPLM_package: glorot-uniform weights and biases, Adam on all events
-//! at once, weights clipped to ±c after each step, a fixed number of epochs (`training.rs`). In one dimension training
-//! sees the nodes of `quadrature.rs`; statistics are evaluated on all events.
+//! All of it follows the published toys of GaiaGrosso/NPLM_package: Adam on all events at once, weights clipped to ±c
+//! after each step, a fixed number of epochs (`training.rs`). In one dimension training sees the nodes of
+//! `quadrature.rs`; statistics are evaluated on all events.
 //! **Source**: R. D'Agnolo et al., EPJC 82 (2022) 275.
 
 mod model;
@@ -75,24 +75,17 @@ impl NetworkConfig {
         self.hidden * (observables + 2) + 1
     }
 
-    /// Parameters before training: uniform within √(6 / (inputs + outputs)), biases within √(3 / outputs), as keras
-    /// draws both where no initialiser is named. Weights of the hidden layer `[hidden][observable]`, its biases,
-    /// weights and bias of the output.
+    /// Parameters before training: weights uniform within √(6 / (inputs + outputs)) (Glorot), biases zero. Weights of the
+    /// hidden layer `[hidden][observable]`, its biases, weights and bias of the output.
     #[must_use]
     pub fn initial(&self, observables: usize, rng_seed: u64, number: u64) -> Vec<f64> {
         let mut stream = Stream::of(rng_seed, number);
-        let mut parameters = Vec::new();
-        let mut draw = |n: usize, fans: usize| {
-            let limit = (6.0 / fans as f64).sqrt();
-            for _ in 0..n {
-                parameters.push(limit * (2.0 * stream.uniform() - 1.0));
-            }
-        };
         let (d, h) = (observables, self.hidden);
-        draw(h * d, d + h);
-        draw(h, 2 * h);
-        draw(h, h + 1);
-        draw(1, 2);
+        let mut draw = |fans: usize| (6.0 / fans as f64).sqrt() * (2.0 * stream.uniform() - 1.0);
+        let mut parameters: Vec<f64> = (0..h * d).map(|_| draw(d + h)).collect();
+        parameters.resize(h * (d + 1), 0.0);
+        parameters.extend((0..h).map(|_| draw(h + 1)));
+        parameters.push(0.0);
         parameters
     }
 }
