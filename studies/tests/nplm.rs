@@ -233,7 +233,7 @@ fn untrained_networks_are_as_wrong_as_the_published_ones() {
         ..NetworkConfig::published()
     };
     let first = |number: u64| -> f64 {
-        let norm = if number % 2 == 0 { 0.15 } else { 0.0 };
+        let norm = if number.is_multiple_of(2) { 0.15 } else { 0.0 };
         let experiment = benchmark.draw(norm, 0.0, 7, number % 8).unwrap();
         network::fit(&experiment, &config, None, 8, number).unwrap().history[0].1
     };
