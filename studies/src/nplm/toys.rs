@@ -224,6 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn a_toy_of_which_a_part_is_missing_is_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("toys");
+        let both = |number| Ok([toy(number)?, number as f64]);
+        let mut journal = Journal::create(&path, "").unwrap();
+        let whole = journal.run_parts(["t", "number"], 6, both, || ()).unwrap();
+        assert_eq!(whole[1], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        drop(journal);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+        let ran = AtomicU64::new(0);
+        let counted = |number| {
+            ran.fetch_add(1, Ordering::Relaxed);
+            both(number)
+        };
+        let mut journal = Journal::resume(&path, "").unwrap();
+        assert_eq!(journal.run_parts(["t", "number"], 6, counted, || ()).unwrap(), whole);
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        // Each part is a set.
+        assert_eq!(journal.run("t", 6, toy, || ()).unwrap(), whole[0]);
+    }
+
+    #[test]
     fn other_configurations_and_damage_are_refused_with_their_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("toys");
