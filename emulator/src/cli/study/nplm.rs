@@ -306,6 +306,8 @@ fn journal(args: &ToyArgs, configuration: &str) -> Result<Journal> {
 }
 
 fn prepare(args: &ToyArgs) -> Result<Prepared> {
+    // Wrong options are refused before streams are scored.
+    norm(args)?;
     match args.benchmark {
         Some(benchmark) => Ok(prepare_benchmark(args, benchmark)),
         None => prepare_events(args),
