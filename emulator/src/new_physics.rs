@@ -6,7 +6,7 @@
 use anyhow::Result;
 use scout40_studies::Error;
 use scout40_studies::nplm::kernel::{self, KernelConfig};
-use scout40_studies::nplm::network::{self, NetworkConfig};
+use scout40_studies::nplm::network::{self, NetworkConfig, Nuisances, measured_around};
 use scout40_studies::nplm::null::{Band, ChiSquared, empirical_p_value, z_from_p};
 use scout40_studies::nplm::toys::Journal;
 use scout40_studies::nplm::{Benchmark, Experiment, Pool};
@@ -25,11 +25,36 @@ pub enum Test {
     Count,
 }
 
+/// How well the expected number of events is known, in logarithms: 0.05 is five per cent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Norm {
+    /// Standard error of its measurement elsewhere, which the network test profiles; none: taken as exact.
+    pub error: Option<f64>,
+    /// By how much the data of all toys, with signal or without, differ from it.
+    pub shift: f64,
+}
+
+/// Sets the seeds of measurements apart from those of trainings.
+const MEASUREMENTS: u64 = 0x6d65_6173_7572_6564;
+
 impl Test {
-    fn statistic(&self, experiment: &Experiment, seed: u64, number: u64) -> Result<f64, Error> {
+    fn statistic(
+        &self,
+        experiment: &Experiment,
+        norm: Norm,
+        seed: u64,
+        number: u64,
+    ) -> Result<f64, Error> {
         match self {
             Test::Kernel(config) => Ok(kernel::fit(experiment, config, seed, number)?.t),
-            Test::Network(config) => Ok(network::fit(experiment, config, None, seed, number)?.t),
+            Test::Network(config) => {
+                let nuisances = norm.error.map(|error| {
+                    let key = seed.wrapping_add(MEASUREMENTS);
+                    let [norm, _] = measured_around([norm.shift, 0.0], error, key, number);
+                    Nuisances { norm, scale: None }
+                });
+                Ok(network::fit(experiment, config, nuisances.as_ref(), seed, number)?.t)
+            }
             Test::Count => {
                 let (reference, data) = experiment.weights().split_at(experiment.n_reference());
                 let (expected, found) = (reference.iter().sum::<f64>(), data.iter().sum::<f64>());
@@ -58,18 +83,18 @@ pub enum Source {
 }
 
 impl Source {
-    /// The source for an exposure.
+    /// The source for an exposure, with data of this norm.
     ///
     /// # Errors
     /// A pool that is too small for it.
-    pub fn at(&self, exposure: f64) -> Result<Source, Error> {
+    pub fn at(&self, exposure: f64, norm: f64) -> Result<Source, Error> {
         Ok(match self {
             Source::Benchmark(benchmark) => Source::Benchmark(benchmark.with_exposure(exposure)),
             Source::Events { pool, background_efficiency, signal_efficiency, n_reference } => {
                 let mut pool = pool.clone();
                 pool.n_expected = exposure * background_efficiency;
-                let data = pool.n_expected + 5.0 * pool.n_expected.max(0.0).sqrt();
-                let left = (pool.background.len() as f64 - data).max(1.0) as usize;
+                pool.norm = norm;
+                let left = (pool.background.len() as f64 - pool.most_data()).max(1.0) as usize;
                 pool.n_reference = n_reference.unwrap_or(left);
                 pool.check()?;
                 Source::Events {
@@ -95,6 +120,7 @@ impl Source {
         &self,
         exposure: f64,
         strength: f64,
+        norm: f64,
         seed: u64,
         number: u64,
     ) -> Result<Experiment, Error> {
@@ -104,7 +130,7 @@ impl Source {
             }
             Source::Benchmark(benchmark) => {
                 let n_signal = benchmark.n_signal * strength;
-                Benchmark { n_signal, ..*benchmark }.draw(0.0, 0.0, seed, number)
+                Benchmark { n_signal, ..*benchmark }.draw(norm, 0.0, seed, number)
             }
         }
     }
@@ -115,6 +141,8 @@ impl Source {
 pub struct Settings {
     /// The test.
     pub test: Test,
+    /// What is known of the expected number of events, and true.
+    pub norm: Norm,
     /// Exposures.
     pub exposures: Vec<f64>,
     /// Strengths above zero, ascending.
@@ -227,17 +255,19 @@ pub fn run(
 ) -> Result<Outcome> {
     let mut outcome = Outcome { nulls: Vec::new(), points: Vec::new(), reach: Vec::new() };
     let mut stage = 0;
+    let norm = settings.norm;
     for &exposure in &settings.exposures {
         let mut toys =
             |name: &str, source: &Source, strengths: Vec<f64>, n, journal: &mut Journal| {
-                let source = source.at(exposure)?;
+                let source = source.at(exposure, norm.shift)?;
                 let grid = Grid { exposures: vec![exposure], strengths, toys: n };
                 // Samples and centres of all toys differ.
                 stage += 1;
                 let seed = |point| settings.rng_seed.wrapping_add(1_000_003 * stage + 2 * point);
                 let toy = |exposure, strength, point, number| {
-                    let experiment = source.draw(exposure, strength, seed(point), number)?;
-                    settings.test.statistic(&experiment, seed(point) + 1, number)
+                    let experiment =
+                        source.draw(exposure, strength, norm.shift, seed(point), number)?;
+                    settings.test.statistic(&experiment, norm, seed(point) + 1, number)
                 };
                 let points = grid.run(&format!("{set}/{name}"), journal, toy, progress)?;
                 Ok::<_, Error>((points, source.sizes()))

@@ -58,6 +58,30 @@ fn signal_in_accepted_events_is_noticed_where_there_is_enough() {
 }
 
 #[test]
+fn a_norm_that_is_not_known_is_no_signal() {
+    let desk = Desk::new();
+    // 2000 events expected, 2700 found: with an error of 30 % that is nothing.
+    let null = |name: &str, more: &str| -> Vec<f64> {
+        let study = "study nplm --benchmark nplm-package --reference-events 4000 --test network --epochs 1500 \
+                     --null-toys 10 --toys 1 --norm-shift 0.3";
+        desk.done(&format!("{study} {more} -o {name}"));
+        let json = String::from_utf8(desk.bytes(&format!("{name}.json"))).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(report["configuration"]["norm_shift"], 0.3);
+        let t = &report["outcomes"][0][1]["nulls"][0]["t"];
+        t.as_array().unwrap().iter().map(|t| t.as_f64().unwrap()).collect()
+    };
+    let median = |mut t: Vec<f64>| {
+        t.sort_by(f64::total_cmp);
+        t[5]
+    };
+    let (taken_as_known, profiled) = (null("known", ""), null("profiled", "--norm-error 0.3"));
+    // 2 · 2000 (0.3 e^0.3 - e^0.3 + 1) = 220.
+    let (known, profiled) = (median(taken_as_known), median(profiled));
+    assert!(known > 150.0 && profiled < 30.0, "{known} {profiled}");
+}
+
+#[test]
 fn power_grows_with_the_exposure() {
     let desk = Desk::new();
     let study = "study power --benchmark exp1d --test count --exposures 1,16 --strengths 3 \
@@ -107,4 +131,16 @@ fn what_cannot_be_studied_is_refused_with_what_is_needed() {
     let negative = desk.run("study nplm --benchmark exp1d --strengths=-1").expect(2).stderr;
     assert!(negative.contains("above zero"), "{negative}");
     desk.run(&format!("{SMALL} --null-toys 3")).expect(2);
+    let kernel = desk.run(&format!("{SMALL} --norm-error 0.05")).expect(2).stderr;
+    assert!(kernel.contains("--test network") && kernel.contains("hint:"), "{kernel}");
+    for wrong in [
+        "--norm-error 0",
+        "--norm-error=-1",
+        "--norm-error 1.5",
+        "--norm-shift 9",
+        "--norm-shift nan",
+    ] {
+        let text = desk.run(&format!("{SMALL} --test network {wrong}")).expect(2).stderr;
+        assert!(text.contains(&wrong[..12]), "{wrong}: {text}");
+    }
 }

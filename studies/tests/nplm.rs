@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use scout40_studies::nplm::kernel::{self, Inner, KernelConfig, Steps};
-use scout40_studies::nplm::network::{self, Measured, NetworkConfig, Nuisances};
+use scout40_studies::nplm::network::{self, Clip, Measured, NetworkConfig, Nuisances};
 use scout40_studies::nplm::null::{Band, ChiSquared};
 use scout40_studies::nplm::toys::Journal;
 use scout40_studies::nplm::{Benchmark, Experiment, Sample};
@@ -159,6 +159,92 @@ fn nuisances_alone_are_fitted_as_scipy_fits_them() {
     );
 }
 
+#[derive(Deserialize)]
+struct Training {
+    name: String,
+    columns: Vec<Vec<f64>>,
+    n_reference: usize,
+    /// Of each reference event; data weigh 1.
+    weight: f64,
+    hidden: usize,
+    clip: f64,
+    clip_biases: bool,
+    learning_rate: f64,
+    steps: u32,
+    /// Norm and scale, or none.
+    measured: Vec<f64>,
+    error: Vec<f64>,
+    initial: Vec<f64>,
+    /// Before the first step, after every hundred.
+    losses: Vec<f64>,
+    /// Network, then nuisances.
+    r#final: Vec<f64>,
+}
+
+#[test]
+fn training_is_step_by_step_that_of_a_program_in_numpy() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/reference/nplm-network.json");
+    let cases: Vec<Training> =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let part = |range: std::ops::Range<usize>| {
+            case.columns.iter().map(|c| c[range.clone()].to_vec()).collect()
+        };
+        let data = Sample::equal(part(case.n_reference..case.columns[0].len()), 1.0);
+        let reference = Sample::equal(part(0..case.n_reference), case.weight);
+        let experiment = Experiment::new(reference, &data).unwrap();
+        let config = NetworkConfig {
+            hidden: case.hidden,
+            weight_clip: case.clip,
+            clip: if case.clip_biases { Clip::All } else { Clip::Weights },
+            epochs: case.steps,
+            learning_rate: case.learning_rate,
+            compress: false,
+            note_every: std::num::NonZeroU32::new(100),
+        };
+        let slope = |x: &[f64]| x[0] - 1.0;
+        let known = |k: usize| Measured { value: case.measured[k], error: case.error[k] };
+        let nuisances = (!case.measured.is_empty())
+            .then(|| Nuisances { norm: known(0), scale: Some((known(1), &slope)) });
+        let fit =
+            network::fit_from(&experiment, &config, nuisances.as_ref(), &case.initial).unwrap();
+        assert_eq!(fit.history.len(), case.losses.len(), "{}", case.name);
+        for ((step, tau), loss) in fit.history.iter().zip(&case.losses) {
+            assert!((tau / -2.0 - loss).abs() < 1e-9, "{}, {step}: {tau} {loss}", case.name);
+        }
+        assert_eq!(fit.network.len() + fit.nuisances.len(), case.r#final.len());
+        for (found, expected) in fit.network.iter().chain(&fit.nuisances).zip(&case.r#final) {
+            assert!((found - expected).abs() < 1e-9, "{}: {found} {expected}", case.name);
+        }
+    }
+}
+
+#[test]
+fn untrained_networks_are_as_wrong_as_the_published_ones() {
+    // tau before the first step, of the 196 published toys (out_NP0 and out_NP1 of NPLM_package): 16 % are below
+    // -1725, half below -426, 84 % below -47. Fractions of so many toys scatter by 0.026 and 0.036, of our 400 by 0.018
+    // and 0.025: together 0.032 and 0.044. Five deviations.
+    let benchmark = Benchmark { n_reference: 20_000, ..Benchmark::nplm_package() };
+    let config = NetworkConfig {
+        epochs: 1,
+        note_every: std::num::NonZeroU32::new(1),
+        ..NetworkConfig::published()
+    };
+    let first = |number: u64| -> f64 {
+        let norm = if number.is_multiple_of(2) { 0.15 } else { 0.0 };
+        let experiment = benchmark.draw(norm, 0.0, 7, number % 8).unwrap();
+        network::fit(&experiment, &config, None, 8, number).unwrap().history[0].1
+    };
+    let tau: Vec<f64> = (0..400).map(first).collect();
+    let below = |limit: f64| tau.iter().filter(|&&tau| tau < limit).count() as f64 / 400.0;
+    for (limit, part, error) in [(-1725.0, 0.16, 0.032), (-426.0, 0.5, 0.044), (-47.0, 0.84, 0.032)]
+    {
+        assert!((below(limit) - part).abs() < 5.0 * error, "{limit}: {}", below(limit));
+    }
+}
+
 #[test]
 fn nodes_instead_of_events_train_the_same_network() {
     let benchmark = Benchmark { n_reference: 20_000, ..Benchmark::nplm_package() };
@@ -192,6 +278,51 @@ fn toys(benchmark: &Benchmark, n: u64, rng_seed: u64) -> Vec<f64> {
         Ok(kernel::fit(&experiment, &config, rng_seed + 1, number)?.t)
     };
     Journal::in_memory().run("toys", n, toy, || ()).unwrap()
+}
+
+/// tau and t of toys of NPLM_package's example_1D after `steps`.
+fn network_toys(benchmark: &Benchmark, norm: f64, error: f64, steps: u32, n: u64) -> [Vec<f64>; 2] {
+    let config = NetworkConfig { epochs: steps, ..NetworkConfig::published() };
+    let toy = |number| {
+        let experiment = benchmark.draw(norm, 0.0, 100, number)?;
+        let slope = |x: &[f64]| x[0] - 1.0;
+        let [norm, scale] = network::measured_around([norm, 0.0], error, 101, number);
+        let nuisances = Nuisances { norm, scale: Some((scale, &slope)) };
+        let fit = network::fit(&experiment, &config, Some(&nuisances), 102, number)?;
+        assert!(fit.compression.abs() < 1e-3, "{fit:?}");
+        Ok([fit.tau, fit.t])
+    };
+    Journal::in_memory().run_parts(["tau", "t"], n, toy, || ()).unwrap()
+}
+
+fn mean(list: &[f64]) -> f64 {
+    list.iter().sum::<f64>() / list.len() as f64
+}
+
+#[test]
+fn the_published_toys_of_the_network_are_reproduced_with_few_steps_and_toys() {
+    // The package's toys after 20 000 of 300 000 steps: mean and standard deviation of tau - Delta are 9.36 and 4.89
+    // without signal (100 toys), 20.96 and 9.66 with (96). Five deviations of the mean of ours and theirs.
+    let (signal, null) = (Benchmark::nplm_package(), Benchmark::nplm_package().without_signal());
+    let n = 8;
+    for (benchmark, norm, error, expected, deviation) in
+        [(null, 0.15, 0.15, 9.36, 4.89), (signal, 0.0, 0.05, 20.96, 9.66)]
+    {
+        let [_, t] = network_toys(&benchmark, norm, error, 20_000, n);
+        let tolerance = 5.0 * deviation * (1.0 / n as f64 + 0.01_f64).sqrt();
+        assert!((mean(&t) - expected).abs() < tolerance, "{} {expected} {t:?}", mean(&t));
+    }
+}
+
+#[test]
+fn a_norm_that_is_off_by_its_error_does_not_look_like_new_physics() {
+    // 2000 events expected, e^0.15 times as many found: that alone is Delta = 50. What is left is the tau of the
+    // network, whose deviation is below 5: the means of ten toys differ by less than 5 * 5 * sqrt(2 / 10).
+    let null = Benchmark { n_reference: 20_000, ..Benchmark::nplm_package().without_signal() };
+    let [[_, right], [tau, shifted]] =
+        [0.0, 0.15].map(|norm| network_toys(&null, norm, 0.15, 10_000, 10));
+    assert!(mean(&tau) > 40.0, "{tau:?}");
+    assert!((mean(&shifted) - mean(&right)).abs() < 11.2, "{shifted:?} {right:?}");
 }
 
 #[test]

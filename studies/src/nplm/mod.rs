@@ -9,7 +9,7 @@
 //! | reference and data, the statistic, scaling of observables | [`Experiment`], [`Sample`], [`Scaling`] |
 //! | kernel version, and its basis of few functions | [`kernel`], `basis` |
 //! | width of the kernel | [`pairwise_distance`] |
-//! | network version with nuisance parameters, and the nodes it trains on | [`network`], `quadrature` |
+//! | network version with nuisance parameters | [`network`] |
 //! | published benchmarks | [`Benchmark`] |
 //! | toys drawn from samples of events, with injected signal | [`Pool`] |
 //! | toys: parallel, repeatable, resumable | [`toys`] |
@@ -32,7 +32,6 @@ pub mod kernel;
 pub mod network;
 pub mod null;
 mod pool;
-mod quadrature;
 pub mod toys;
 mod vector;
 mod width;

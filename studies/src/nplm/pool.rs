@@ -21,6 +21,8 @@ pub struct Pool {
     pub signal: Sample,
     /// Expected background events in the data.
     pub n_expected: f64,
+    /// Logarithm of the factor by which the data exceed what is expected, signal too; 0: what is expected is right.
+    pub norm: f64,
     /// Events of the reference.
     pub n_reference: usize,
 }
@@ -34,6 +36,7 @@ impl Pool {
     pub fn check(&self) -> Result<(), Error> {
         let positive = self.n_expected > 0.0 && self.n_expected.is_finite();
         check(positive, "expected background events", "a number above zero", self.n_expected)?;
+        check(self.norm.is_finite(), "norm of the data", "a finite number", self.norm)?;
         check(self.n_reference > 0, "reference events", "at least 1", self.n_reference as f64)?;
         let samples = [Some(&self.background), self.reference.as_ref(), Some(&self.signal)];
         for sample in samples.into_iter().flatten() {
@@ -48,8 +51,7 @@ impl Pool {
                 return Err(Error::NoWeight { events: sample.len() as u64 });
             }
         }
-        // Five deviations above: no toy will lack events.
-        let data = self.n_expected + 5.0 * self.n_expected.sqrt();
+        let data = self.most_data();
         let found = self.background.len() as f64;
         match &self.reference {
             None => enough(
@@ -64,15 +66,23 @@ impl Pool {
         }
     }
 
+    /// More background events than the data of any toy have: five deviations above what is expected.
+    #[must_use]
+    pub fn most_data(&self) -> f64 {
+        let mean = (self.n_expected * self.norm.exp()).max(0.0);
+        mean + 5.0 * mean.sqrt()
+    }
+
     /// Draws a toy with this expected number of signal events.
     ///
     /// # Errors
     /// As [`Pool::check`], and more signal than there is.
     pub fn draw(&self, n_signal: f64, rng_seed: u64, number: u64) -> Result<Experiment, Error> {
         let mut stream = Stream::of(rng_seed, number);
-        let wanted = stream.poisson(self.n_expected) as usize;
+        let factor = self.norm.exp();
+        let wanted = stream.poisson(self.n_expected * factor) as usize;
         let (mut data, rest) = divide(&self.background, wanted, &mut stream)?;
-        let n_signal = stream.poisson(n_signal) as usize;
+        let n_signal = stream.poisson(n_signal * factor) as usize;
         let (signal, _) = divide(&self.signal, n_signal, &mut stream)?;
         let mut reference = match &self.reference {
             None => rest,
@@ -134,6 +144,7 @@ mod tests {
             reference: None,
             signal: Sample::equal(vec![signal], 1.0),
             n_expected: 400.0,
+            norm: 0.0,
             n_reference: 4000,
         }
     }
@@ -158,6 +169,23 @@ mod tests {
         assert!(sizes.abs_diff(8200) < 460, "{sizes}");
         assert_eq!(pool.draw(10.0, 1, 3), pool.draw(10.0, 1, 3));
         assert_ne!(pool.draw(10.0, 1, 3), pool.draw(10.0, 1, 4));
+    }
+
+    #[test]
+    fn a_norm_changes_the_data_and_not_what_is_expected() {
+        let pool = Pool { norm: 0.5, ..pool() };
+        let mut sizes = 0;
+        for number in 0..20 {
+            let toy = pool.draw(10.0, 1, number).unwrap();
+            let weights: f64 = toy.weights()[..4000].iter().sum();
+            assert!((weights - 400.0).abs() < 1e-9);
+            sizes += toy.len() - 4000;
+        }
+        // 20 toys of 410 e^0.5 = 676: standard deviation 116.
+        assert!(sizes.abs_diff(13_520) < 580, "{sizes}");
+        assert!(Pool { norm: f64::INFINITY, ..pool.clone() }.check().is_err());
+        let large = Pool { norm: 2.0, ..pool }.check().unwrap_err().to_string();
+        assert!(large.contains("hint:"), "{large}");
     }
 
     #[test]

@@ -107,21 +107,44 @@ impl Journal {
         toy: impl Fn(u64) -> Result<f64, Error> + Sync,
         progress: impl Fn() + Sync,
     ) -> Result<Vec<f64>, Error> {
-        let set = set.replace(char::is_whitespace, "_");
-        let left: Vec<u64> =
-            (0..n).filter(|&k| !self.done.contains_key(&(set.clone(), k))).collect();
+        let one = |number| Ok([toy(number)?]);
+        let [values] = self.run_parts([set], n, one, progress)?;
+        Ok(values)
+    }
+
+    /// The same for toys with several results, each kept as a set of its own. **Shape**: `[set][toy]`.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn run_parts<const N: usize>(
+        &mut self,
+        sets: [&str; N],
+        n: u64,
+        toy: impl Fn(u64) -> Result<[f64; N], Error> + Sync,
+        progress: impl Fn() + Sync,
+    ) -> Result<[Vec<f64>; N], Error> {
+        let sets = sets.map(|set| set.replace(char::is_whitespace, "_"));
+        let key = |set: &String, number: u64| (set.clone(), number);
+        let left: Vec<u64> = (0..n)
+            .filter(|&k| !sets.iter().all(|set| self.done.contains_key(&key(set, k))))
+            .collect();
         (left.len() as u64..n).for_each(|_| progress());
         let path = self.path.clone();
         let shared = Mutex::new(&mut *self);
         let run = |&number: &u64| {
-            let value = toy(number)?;
+            let values = toy(number)?;
             // A panic in another thread has ended the study anyway.
             let mut journal = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(file) = &mut journal.file {
-                let line = format!("{set} {number} {:016x} {value}\n", value.to_bits());
-                file.write_all(line.as_bytes()).map_err(|error| failed(&path, &error))?;
+                let line = |(set, value): (&String, &f64)| {
+                    format!("{set} {number} {:016x} {value}\n", value.to_bits())
+                };
+                let lines: String = sets.iter().zip(&values).map(line).collect();
+                file.write_all(lines.as_bytes()).map_err(|error| failed(&path, &error))?;
             }
-            journal.done.insert((set.clone(), number), value);
+            for (set, value) in sets.iter().zip(values) {
+                journal.done.insert(key(set, number), value);
+            }
             progress();
             Ok(())
         };
@@ -134,7 +157,9 @@ impl Journal {
         if let Some((_, error)) = failures.into_iter().min_by_key(|(number, _)| *number) {
             return Err(error);
         }
-        Ok((0..n).filter_map(|k| self.done.get(&(set.clone(), k)).copied()).collect())
+        let of =
+            |set: &String| (0..n).filter_map(|k| self.done.get(&key(set, k)).copied()).collect();
+        Ok(sets.each_ref().map(of))
     }
 }
 
@@ -196,6 +221,29 @@ mod tests {
         assert_eq!(journal.run("null", 50, never, || ()).unwrap(), whole);
         // Another set is another set.
         assert_eq!(journal.run("signal 1", 2, toy, || ()).unwrap(), whole[..2]);
+    }
+
+    #[test]
+    fn a_toy_of_which_a_part_is_missing_is_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("toys");
+        let both = |number| Ok([toy(number)?, number as f64]);
+        let mut journal = Journal::create(&path, "").unwrap();
+        let whole = journal.run_parts(["t", "number"], 6, both, || ()).unwrap();
+        assert_eq!(whole[1], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        drop(journal);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+        let ran = AtomicU64::new(0);
+        let counted = |number| {
+            ran.fetch_add(1, Ordering::Relaxed);
+            both(number)
+        };
+        let mut journal = Journal::resume(&path, "").unwrap();
+        assert_eq!(journal.run_parts(["t", "number"], 6, counted, || ()).unwrap(), whole);
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        // Each part is a set.
+        assert_eq!(journal.run("t", 6, toy, || ()).unwrap(), whole[0]);
     }
 
     #[test]

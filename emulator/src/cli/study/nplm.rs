@@ -20,7 +20,7 @@ use crate::cli::engine::EngineArgs;
 use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
 use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
-use crate::new_physics::{Outcome, Settings, Source, Test, run as run_toys};
+use crate::new_physics::{Norm, Outcome, Settings, Source, Test, run as run_toys};
 use crate::observables::{Observable, Selected, Selection, background_scores, select};
 
 /// Tests accepted events for any deviation from a reference (New Physics Learning Machine).
@@ -36,7 +36,10 @@ Examples:
   scout40 study nplm --benchmark exp1d --null-toys 300 --toys 100 -o exp1d
   # the trigger: which fraction of crossings with signal would be noticed?
   scout40 study nplm --model ae.model --background zb.s40 --signal SVJ.s40 Ato4l.s40 \\
-      --accept 0.02 --exposure 50000 --observables dijet_mass score --strengths 1e-4,1e-3,1e-2 -o trigger")]
+      --accept 0.02 --exposure 50000 --observables dijet_mass score --strengths 1e-4,1e-3,1e-2 -o trigger
+  # the expected number of events is known to 5 %
+  scout40 study nplm --model ae.model --background zb.s40 --signal SVJ.s40 --accept 0.02 \\
+      --test network --norm-error 0.05 --observables score --strengths 1e-3,1e-2")]
 pub struct NplmArgs {
     #[command(flatten)]
     study: ToyArgs,
@@ -106,9 +109,15 @@ struct ToyArgs {
     /// Penalty of the kernel test
     #[arg(long, default_value_t = 1e-10, value_name = "LAMBDA")]
     lambda: f64,
-    /// Steps of the network's training
-    #[arg(long, default_value_t = 30_000, value_name = "N")]
+    /// Steps of the network's training; the published toys took 300000, of which the last 200000 add 0.2 to t
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
     epochs: u32,
+    /// Uncertainty of the expected number of events, 0.05 for 5 %: a nuisance parameter of the network test
+    #[arg(long, value_name = "FRACTION")]
+    norm_error: Option<f64>,
+    /// Makes the data of all toys e^X times as many as expected, to see what becomes of a test
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "X")]
+    norm_shift: f64,
     /// Toys without signal; at least 10
     #[arg(long, default_value_t = 200, value_name = "N",
           value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
@@ -137,7 +146,7 @@ struct ToyArgs {
 enum BenchmarkName {
     /// EPJC 82 (2022) 879, appendix C
     Exp1d,
-    /// `example_1D` of `NPLM_package`, without nuisance parameters
+    /// `example_1D` of `NPLM_package`
     NplmPackage,
 }
 
@@ -195,11 +204,13 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
         strengths = if args.benchmark.is_some() { vec![1.0] } else { vec![1e-3, 1e-2] };
     }
     strengths.sort_by(f64::total_cmp);
+    let norm = norm(args)?;
     let configuration = json!({
         "input": prepared.record, "observables": args.observables, "exposures": exposures,
         "strengths": strengths, "units": prepared.units,
         "reference_events": args.reference_events, "test": format!("{:?}", args.test),
         "settings": prepared.tests.iter().map(|(_, _, test)| format!("{test:?}")).collect::<Vec<_>>(),
+        "norm_error": norm.error, "norm_shift": norm.shift,
         "null_toys": args.null_toys, "toys": args.toys, "rng_seed": args.seed,
     });
     // Toys may be added: their number is no part of what a toy is.
@@ -221,6 +232,7 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
                 Test::Count => Some(1.0),
             },
             test,
+            norm,
             exposures: exposures.clone(),
             strengths: strengths.clone(),
             null_toys: args.null_toys,
@@ -233,7 +245,7 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
         ));
     }
     bar.finish_and_clear();
-    let text = table(&outcomes, prepared.units);
+    let text = norm_line(norm) + &table(&outcomes, prepared.units);
     let Some(stem) = &args.output else { return print(&text) };
     let tool = concat!("scout40 ", env!("CARGO_PKG_VERSION"));
     let report = Report { tool, study, configuration: &configuration, outcomes: &outcomes };
@@ -246,6 +258,39 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     nplm_figures::write(stem, args.force || args.resume, &outcomes, prepared.units);
     print(&text)?;
     print(&format!("written    {}, {}, figures beside\n", json.display(), csv_path.display()))
+}
+
+fn norm(args: &ToyArgs) -> Result<Norm> {
+    let Norm { error, shift } = Norm { error: args.norm_error, shift: args.norm_shift };
+    let refuse = |text: String| Err(UsageError(text).into());
+    if error.is_some_and(|error| !(error > 0.0 && error <= 1.0)) {
+        return refuse(format!(
+            "`--norm-error`: expected a fraction above 0, at most 1, found {}",
+            args.norm_error.unwrap_or(0.0)
+        ));
+    }
+    // e^5 is beyond anything that is still called an uncertainty.
+    if !(-5.0..=5.0).contains(&shift) {
+        return refuse(format!("`--norm-shift`: expected -5 to 5, found {shift}"));
+    }
+    if error.is_some() && args.test != TestName::Network {
+        let text = "`--norm-error`: only the network test has nuisance parameters\nhint: add `--test network`";
+        return refuse(text.to_owned());
+    }
+    Ok(Norm { error, shift })
+}
+
+/// What the table says of the norm; nothing where nothing was asked.
+fn norm_line(norm: Norm) -> String {
+    let known = norm.error.map_or("taken as exact".to_owned(), |error| {
+        format!("known to {:.3} %, fitted with the data", 100.0 * error)
+    });
+    let factor = norm.shift.exp();
+    if norm == Norm::default() {
+        String::new()
+    } else {
+        format!("norm       {known}; the data are {factor:.4} times what is expected\n")
+    }
 }
 
 fn journal(args: &ToyArgs, configuration: &str) -> Result<Journal> {
@@ -261,6 +306,8 @@ fn journal(args: &ToyArgs, configuration: &str) -> Result<Journal> {
 }
 
 fn prepare(args: &ToyArgs) -> Result<Prepared> {
+    // Wrong options are refused before streams are scored.
+    norm(args)?;
     match args.benchmark {
         Some(benchmark) => Ok(prepare_benchmark(args, benchmark)),
         None => prepare_events(args),
@@ -373,6 +420,7 @@ fn tests(
                 reference: of_reference.clone(),
                 signal: sample,
                 n_expected: 1.0,
+                norm: 0.0,
                 n_reference: 1,
             };
             sources.push((
