@@ -35,6 +35,9 @@
 //! 7. **Scaled inputs** depend on one i16 alone: there are 65 536 cases for each of 57 inputs, and a test
 //!    can go through all of them.
 //!
+//! 8. **Inputs of a byte**, where weights have at most seven bits, are multiplied four at a time: what they
+//!    are above −128 has no sign, and 128 times the sum of the weights is taken off the bias.
+//!
 //! What the bounds say of the trigger's networks (`Bounds` of a checkout, all inputs there are):
 //!
 //! | version | dense sums, bits with sign | wrap? | products cut? |
