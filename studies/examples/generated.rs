@@ -39,30 +39,49 @@ fn quantities() -> Vec<Quantity> {
     let gev = |name: &str| Axis::linear(name).unit("GeV");
     let of = |stem, x, bins, first, width, value| Quantity { stem, x, bins, first, width, value };
     vec![
-        of("jet-pt", gev("Leading jet p_{T}"), 40, 0.0, 5.0, |e| leading(e, Collection::Jet)),
-        of("egamma-pt", gev("Leading e/γ p_{T}"), 30, 0.0, 2.0, |e| {
+        of("generated-jet-pt", gev("Leading jet p_{T}"), 40, 0.0, 5.0, |e| {
+            leading(e, Collection::Jet)
+        }),
+        of("generated-egamma-pt", gev("Leading e/γ p_{T}"), 30, 0.0, 2.0, |e| {
             leading(e, Collection::EGamma)
         }),
-        of("muon-pt", gev("Leading muon p_{T}"), 30, 0.0, 1.0, |e| leading(e, Collection::Muon)),
-        of("met", gev("p_{T}^{miss}"), 32, 0.0, 4.0, |e| {
+        of("generated-muon-pt", gev("Leading muon p_{T}"), 30, 0.0, 1.0, |e| {
+            leading(e, Collection::Muon)
+        }),
+        of("generated-met", gev("p_{T}^{miss}"), 32, 0.0, 4.0, |e| {
             units::calo_pt_gev_from_hw(e.value(Column::MetPt))
         }),
-        of("jets", Axis::linear("Jets"), 11, -0.5, 1.0, |e| pts(e, Collection::Jet).len() as f64),
-        of("egammas", Axis::linear("e/γ"), 5, -0.5, 1.0, |e| {
+        of("generated-jets", Axis::linear("Jets"), 11, -0.5, 1.0, |e| {
+            pts(e, Collection::Jet).len() as f64
+        }),
+        of("generated-egammas", Axis::linear("e/γ"), 5, -0.5, 1.0, |e| {
             pts(e, Collection::EGamma).len() as f64
         }),
     ]
 }
 
-/// Counts of each quantity in a stream, bin by bin, and the number of its events.
-fn count(path: &str, of: &[Quantity]) -> Result<(Vec<Vec<u64>>, u64), Box<dyn Error>> {
+/// How often each quantity was in each bin.
+struct Counts {
+    of: Vec<Vec<u64>>,
+    n_crossings: u64,
+}
+
+impl Counts {
+    fn share(&self, quantity: usize) -> Vec<Interval> {
+        let share = |&n: &u64| garwood(n, ONE_SIGMA).scaled(1.0 / self.n_crossings as f64);
+        self.of[quantity].iter().map(share).collect()
+    }
+}
+
+/// Counts of a stream.
+fn count(path: &str, of: &[Quantity]) -> Result<Counts, Box<dyn Error>> {
     let mut source = FileSource::open(Path::new(path))?;
     let mut counts: Vec<Vec<u64>> = of.iter().map(|q| vec![0; q.bins as usize]).collect();
     let (mut n, mut block) = (0, Block::default());
     loop {
         match source.next_block(ColumnSet::ALL.intersection(source.columns()), &mut block)? {
             Delivery::Block => {}
-            Delivery::End => return Ok((counts, n)),
+            Delivery::End => return Ok(Counts { of: counts, n_crossings: n }),
             trouble => return Err(format!("`{path}` is damaged: {trouble}").into()),
         }
         n += block.len() as u64;
@@ -85,13 +104,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: generated FOLDER REAL.s40 GENERATED.s40".into());
     };
     let quantities = quantities();
-    let ((real, n_real), (made, n_made)) =
-        (count(real, &quantities)?, count(generated, &quantities)?);
-    let per_crossing = |counts: &[u64], n: u64| -> Vec<Interval> {
-        counts.iter().map(|&count| garwood(count, ONE_SIGMA).scaled(1.0 / n as f64)).collect()
-    };
-    for ((quantity, real), made) in quantities.into_iter().zip(&real).zip(&made) {
-        let (real, made) = (per_crossing(real, n_real), per_crossing(made, n_made));
+    let (of_real, of_made) = (count(real, &quantities)?, count(generated, &quantities)?);
+    for (k, quantity) in quantities.into_iter().enumerate() {
+        let (real, made) = (of_real.share(k), of_made.share(k));
         let edge = |k: u32| quantity.first + f64::from(k) * quantity.width;
         let edges: Vec<f64> = (0..=quantity.bins).map(edge).collect();
         // Empty bins have no point: their upper limits would hide the others.

@@ -11,7 +11,7 @@ use crate::event::Collection;
 
 /// Directions of a kind of objects, ready to draw.
 pub(super) enum DirectionTable {
-    Jets(Jets),
+    Jets(Box<Jets>),
     Loose(Loose),
 }
 
@@ -48,13 +48,13 @@ impl DirectionTable {
                     let eta = i16::from(eta.cast_signed());
                     (eta_bins.partition_point(|&edge| edge <= eta).max(1) - 1) as u8
                 };
-                DirectionTable::Jets(Jets {
+                DirectionTable::Jets(Box::new(Jets {
                     etas: Aliases::new(eta.iter().chain(second_eta)),
                     phis: Aliases::new([phi].into_iter().chain(second_phi).chain(later_phi)),
                     n_pt_bins: eta.len(),
                     eta_bins: std::array::from_fn(|eta| bin(eta as u8)),
                     n_eta_bins: eta_bins.len(),
-                })
+                }))
             }
             Directions::Loose { eta, phi, eta_range, in_jet, eta_offset, phi_offset } => {
                 let threshold = |chance: f32| (chance * 32_768.0).round() as u16;
