@@ -6,7 +6,8 @@
 //!   cuts, forming batches, over block ends and over the end of a stream that is repeated;
 //! - scoring and deciding, with prescales;
 //! - the collector: counting, recording latencies and scores, giving blocks back;
-//! - the worker thread of a real run, unpaced and paced, from its first batches to its last.
+//! - the worker thread of a real run, unpaced and paced, from its first batches to its last;
+//! - making events of a statistical model.
 //!
 //! Not covered, because they may allocate: accepted events on their way to a file, the end of a
 //! reporting interval, the first event of a luminosity section, and everything before the first
@@ -36,6 +37,8 @@ use scout40::sink::{LatencyLog, ScoreHistogram};
 use scout40::worker::{decide, score};
 use scout40_models::file::Provenance;
 use scout40_models::{FeatureSpec, Model, Rows, Score, Scorer, Scratch};
+use scout40_replay::event::Block;
+use scout40_replay::generate::{GeneratedStream, GeneratorModel, PileUp, Placement};
 use scout40_replay::pacing::Rate;
 
 thread_local! {
@@ -266,6 +269,18 @@ fn watch_worker(stream: &str, models: &[&str], menu: &Path, rate: Rate) {
     assert_eq!(watched.calls.load(Ordering::Relaxed), 0, "calls of the allocator on the worker");
 }
 
+/// Makes blocks of generated events.
+fn make_events() {
+    const BLOCKS: u64 = 12;
+    let (model, place) = (GeneratorModel::shipped(), Placement::default());
+    let stream = GeneratedStream::new(&model, PileUp::Fitted, 1, place, u64::MAX >> 24).unwrap();
+    let mut block = Block::default();
+    (0..BLOCKS).for_each(|number| stream.fill(number, &mut block));
+    let ((), calls) = counted(|| (BLOCKS..2 * BLOCKS).for_each(|n| stream.fill(n, &mut block)));
+    assert_eq!(calls, 0, "making events");
+    assert!(block.len() as u64 == stream.events_per_block());
+}
+
 #[test]
 fn the_data_plane_allocates_nothing_once_it_is_warm() {
     let folder = tempfile::tempdir().unwrap();
@@ -285,6 +300,7 @@ fn the_data_plane_allocates_nothing_once_it_is_warm() {
     let network = network.to_str().unwrap();
     let ((), calls) = counted(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(calls, 2, "the allocator counts");
+    make_events();
     for (stream, models) in [
         ("streams/SVJ.s40", &["models/forest.model"][..]),
         ("pathological/good.s40", &["models/forest.model"]),

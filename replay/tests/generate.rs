@@ -214,6 +214,51 @@ fn rates_rise_with_pile_up_as_in_the_stream() {
     }
 }
 
+/// Away from the pile-up that the model was fitted to, by real streams of other pile-up, which are the
+/// user's to supply: `SCOUT40_PILE_UP_STREAMS` names them, `45=PATH,75=PATH`. Within what `docs/generator.md`
+/// says, beside 4 standard deviations of both: exponents of hard objects come from few events.
+#[test]
+fn rates_of_real_streams_of_other_pile_up_are_met_as_documented() {
+    const USUAL: f64 = 0.17;
+    const HARD: f64 = 0.45;
+    let Ok(named) = std::env::var("SCOUT40_PILE_UP_STREAMS") else { return };
+    for stream in named.split(',') {
+        let (mean, path) = stream.split_once('=').expect("MEAN=PATH");
+        let real = events(&mut FileSource::open(path.as_ref()).unwrap(), usize::MAX);
+        let made = generated(PileUp::Poisson(mean.parse().unwrap()), 1, 400_000);
+        let check = |what: String, systematic: f64, rate: &dyn Fn(&Block) -> usize| {
+            let (a, b) = (rate(&real) as f64, rate(&made) as f64);
+            assert!(a >= 10.0, "{what} at {mean}: {a} real events tell nothing");
+            let ratio = b / a * real.len() as f64 / made.len() as f64;
+            let sigma = ratio * (1.0 / a + 1.0 / b.max(1.0)).sqrt();
+            println!("{what} at {mean}: generated / real {ratio:.3} ± {sigma:.3}");
+            assert!((ratio - 1.0).abs() < systematic + 4.0 * sigma, "{what} at {mean}: {ratio}");
+        };
+        for (collection, gev, systematic) in [
+            (Collection::Jet, 35, USUAL),
+            (Collection::Jet, 60, USUAL),
+            (Collection::Jet, 90, HARD),
+            (Collection::Jet, 120, HARD),
+            (Collection::EGamma, 15, USUAL),
+            (Collection::EGamma, 28, USUAL),
+            (Collection::Muon, 5, USUAL),
+            (Collection::Muon, 12, HARD),
+        ] {
+            let offset = i16::from(collection == Collection::Muon);
+            let passes = |events: &Block| {
+                pts(events, collection, 0).iter().filter(|&&pt| pt >= 2 * gev + offset).count()
+            };
+            check(format!("{} {gev}", collection.name()), systematic, &passes);
+        }
+        for gev in [60, 80, 100] {
+            let passes = |events: &Block| {
+                events.get::<i16>(Column::MetPt).iter().filter(|&&met| met >= 2 * gev).count()
+            };
+            check(format!("missing energy {gev}"), USUAL, &passes);
+        }
+    }
+}
+
 #[test]
 fn a_poisson_pile_up_has_its_mean_and_its_variance() {
     let made = generated(PileUp::Poisson(75.0), 3, 100_000);
@@ -410,7 +455,7 @@ fn damaged_models_are_refused_at_every_cut_and_flip() {
 
 #[test]
 fn models_whose_parts_do_not_fit_together_are_refused() {
-    let spoiled: [fn(&mut GeneratorModel); 8] = [
+    let spoiled: [fn(&mut GeneratorModel); 11] = [
         |model| model.jet_bins = vec![3],
         |model| model.kinds[0].ranks[1].hazards.truncate(3),
         |model| model.kinds[0].ranks[1].exponents.push(1.0),
@@ -418,6 +463,17 @@ fn models_whose_parts_do_not_fit_together_are_refused() {
         |model| model.kinds.swap(0, 1),
         |model| model.scalars[0].codes.truncate(1),
         |model| model.columns.push("jet_mass".into()),
+        |model| model.scalars[0].codes[0].weights.resize(5000, 1.0),
+        |model| {
+            let bins = model.scalars[0].edges.len();
+            model.scalars[0].edges.resize(bins + 60, 1e18);
+        },
+        |model| {
+            // More tables than memory should be asked for.
+            let rank = &mut model.kinds[1].ranks[0];
+            rank.previous_bins = (0..60).collect();
+            rank.hazards = vec![rank.hazards[0].clone(); 60 * rank.hazards.len()];
+        },
         |model| {
             let rank = model.kinds[0].ranks[0].clone();
             model.kinds[0].ranks.resize(20, rank);

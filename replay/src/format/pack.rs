@@ -123,13 +123,16 @@ impl Packing {
         let Some(Pairs { radix, .. }) = self.pairs else {
             return pack_singles(codes, self.width, &mut to[begin..]);
         };
-        let mut pairs = Vec::with_capacity(codes.len() / 2 + 1);
-        for codes in codes.chunks(PAIRED) {
+        let mut pairs = [0; TABLE];
+        let table_bytes = row_bytes(ROWS, self.width);
+        for (k, codes) in codes.chunks(PAIRED).enumerate() {
             let (a, b) = codes.split_at(codes.len().div_ceil(2));
-            let b = b.iter().chain(&[0]);
-            pairs.extend(a.iter().zip(b).map(|(&a, &b)| a + radix * b));
+            let pairs = &mut pairs[..a.len()];
+            pairs.copy_from_slice(a);
+            pairs.iter_mut().zip(b).for_each(|(pair, &b)| *pair += radix * b);
+            let to = &mut to[begin + k * table_bytes..][..packed_bytes(a.len(), self.width)];
+            pack_singles(pairs, self.width, to);
         }
-        pack_singles(&pairs, self.width, &mut to[begin..]);
     }
 
     /// Unpacks codes and makes entries of them: base + stride × code, modulo 2^16.
@@ -173,17 +176,59 @@ impl Packing {
     }
 }
 
+/// Packs codes of `width` bits, and no more, into as many bytes as they take.
 fn pack_singles(codes: &[u16], width: usize, packed: &mut [u8]) {
-    for (i, &code) in codes.iter().enumerate().filter(|_| width > 0) {
-        let (row, lane) = (i % TABLE / LANES, i % LANES);
-        let (word, shift) = (row * width / 16, row * width % 16);
-        let at = i / TABLE * row_bytes(ROWS, width) + (word * LANES + lane) * 2;
-        let [a, b, c, d] = (u32::from(code) << shift).to_le_bytes();
-        packed[at] |= a;
-        packed[at + 1] |= b;
-        if shift + width > 16 {
-            packed[at + 2 * LANES] |= c;
-            packed[at + 2 * LANES + 1] |= d;
+    assert_eq!(packed.len(), packed_bytes(codes.len(), width));
+    if width == 0 {
+        return;
+    }
+    let pack_table = PACK_KERNELS[width - 1];
+    let table_bytes = row_bytes(ROWS, width);
+    let (tables, rest) = codes.as_chunks::<TABLE>();
+    let (whole, cut) = packed.split_at_mut(tables.len() * table_bytes);
+    for (table, bytes) in tables.iter().zip(whole.chunks_exact_mut(table_bytes)) {
+        pack_table(table, bytes);
+    }
+    if !rest.is_empty() {
+        let mut table = [0; TABLE];
+        table[..rest.len()].copy_from_slice(rest);
+        let mut bytes = [0; row_bytes(ROWS, WIDTH_MAX)];
+        pack_table(&table, &mut bytes[..table_bytes]);
+        cut.copy_from_slice(&bytes[..cut.len()]);
+    }
+}
+
+type PackKernel = fn(&[u16; TABLE], &mut [u8]);
+
+/// For codes of 1 to 16 bits.
+macro_rules! pack_kernels {
+    ($($width:literal)*) => { [$(pack_table::<$width>),*] };
+}
+const PACK_KERNELS: [PackKernel; WIDTH_MAX] = pack_kernels!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+
+fn pack_table<const WIDTH: usize>(codes: &[u16; TABLE], to: &mut [u8]) {
+    let mut words = [0; TABLE];
+    // As in `unpack_table`.
+    macro_rules! rows {
+        ($($row:literal)*) => { $(pack_row::<WIDTH, $row>(codes, &mut words);)* };
+    }
+    rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    let (to, _) = to.as_chunks_mut::<2>();
+    for (to, word) in to[..WIDTH * LANES].iter_mut().zip(words) {
+        *to = word.to_le_bytes();
+    }
+}
+
+#[inline(always)]
+fn pack_row<const WIDTH: usize, const ROW: usize>(codes: &[u16; TABLE], to: &mut [u16; TABLE]) {
+    let (word, shift) = (ROW * WIDTH / 16, ROW * WIDTH % 16);
+    let codes = &codes[ROW * LANES..][..LANES];
+    for (to, &code) in to[word * LANES..][..LANES].iter_mut().zip(codes) {
+        *to |= code << shift;
+    }
+    if shift + WIDTH > 16 {
+        for (to, &code) in to[(word + 1) * LANES..][..LANES].iter_mut().zip(codes) {
+            *to |= code >> (16 - shift);
         }
     }
 }

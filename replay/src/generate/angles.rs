@@ -19,6 +19,8 @@ pub(super) struct Angles {
     units: Vec<[i32; 2]>,
     /// Of each code up to an eighth of a turn: tangent of the upper edge of the code, × 2^16.
     tangents: Vec<i64>,
+    /// Of each tangent from 0 to 1, in steps of 2^-10: the code at its beginning. No two codes end in one step.
+    guide: Vec<u8>,
     /// Of each pT code: its power 1.5.
     hardnesses: Vec<i64>,
 }
@@ -33,10 +35,13 @@ impl Angles {
             let (cos, sin) = cos_sin((f64::from(code) + 0.5) * TAU / f64::from(TURN));
             (sin / cos * 65_536.0).round() as i64
         };
+        let tangents: Vec<i64> = (0..TURN / 8).map(tangent).collect();
+        let code_of = |tangent: i64| tangents.iter().filter(|&&edge| edge <= tangent).count() as u8;
         let hardness = |code: usize| (code as f64 * (code as f64).sqrt()).round() as i64;
         Angles {
             units: units.collect(),
-            tangents: (0..TURN / 8).map(tangent).collect(),
+            guide: (0..=1 << 10).map(|step| code_of(step << 6)).collect(),
+            tangents: tangents.into_iter().chain([i64::MAX]).collect(),
             hardnesses: (0..CODES).map(hardness).collect(),
         }
     }
@@ -59,15 +64,9 @@ impl Angles {
     #[inline]
     pub(super) fn code(&self, [x, y]: Vector) -> i32 {
         let (across, along) = (x.abs().max(y.abs()), x.abs().min(y.abs()));
-        // Tangents rise nearly evenly: the first guess is at most two codes off.
-        let tangent = if across == 0 { 0 } else { (along << 16) / across };
-        let mut code = ((tangent * i64::from(TURN / 8)) >> 16) as usize;
-        while code > 0 && tangent < self.tangents[code - 1] {
-            code -= 1;
-        }
-        while code < self.tangents.len() && tangent >= self.tangents[code] {
-            code += 1;
-        }
+        let tangent = (along << 16) / across.max(1);
+        let mut code = usize::from(self.guide[(tangent >> 6) as usize]);
+        code += usize::from(tangent >= self.tangents[code]);
         let code = code as i32;
         let code = if x.abs() >= y.abs() { code } else { TURN / 4 - code };
         let code = if x >= 0 { code } else { TURN / 2 - code };

@@ -1,8 +1,8 @@
 //! Distributions of integers: as counts in a model, as alias tables in a generator.
 
-use rkyv::{Archive, Deserialize, Serialize};
+use std::hint::select_unpredictable;
 
-use super::random::Random;
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// How often each of neighbouring integers was seen.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -42,46 +42,87 @@ impl Histogram {
     }
 }
 
-/// Draws from a histogram in constant time.
+/// Draws from histograms in constant time.
+///
+/// A table is small, so that many of them stay close: a column is one word, with the threshold in its
+/// highest bits and the other place in as many of its lowest ones as number columns.
+///
 /// **Source**: Walker, ACM TOMS 3 (1977) 253; built as in Vose, IEEE TSE 17 (1991) 972.
-#[derive(Clone, Debug)]
-pub(super) struct Alias {
-    first: i32,
-    /// Of each column: 2^32 × the probability to stay, and the other value.
-    columns: Vec<(u32, u32)>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aliases {
+    /// The smallest integer of each histogram.
+    firsts: Vec<i32>,
+    /// Binary logarithm of the columns of each table: all have as many as the longest needs.
+    log_columns: u32,
+    columns: Vec<u32>,
 }
 
-impl Alias {
+impl Aliases {
+    pub(super) fn new<'a>(histograms: impl IntoIterator<Item = &'a Histogram>) -> Aliases {
+        let histograms: Vec<&Histogram> = histograms.into_iter().collect();
+        let longest = histograms.iter().map(|histogram| histogram.weights.len()).max();
+        let log_columns = longest.unwrap_or(1).next_power_of_two().trailing_zeros().max(1);
+        let mut aliases = Aliases { firsts: Vec::new(), log_columns, columns: Vec::new() };
+        histograms.into_iter().for_each(|histogram| aliases.add(histogram));
+        aliases
+    }
+
     /// Of an empty histogram only ever 0 is drawn.
-    pub(super) fn new(histogram: &Histogram) -> Alias {
+    fn add(&mut self, histogram: &Histogram) {
+        let n = 1_usize << self.log_columns;
         let total: f64 = histogram.weights.iter().map(|&weight| f64::from(weight)).sum();
         if total <= 0.0 {
-            return Alias { first: 0, columns: vec![(u32::MAX, 0)] };
+            self.columns.resize(self.columns.len() + n, 0);
+            return self.firsts.push(0);
         }
-        let n = histogram.weights.len();
         let mut left: Vec<f64> =
             histogram.weights.iter().map(|&weight| f64::from(weight) * n as f64 / total).collect();
+        left.resize(n, 0.0);
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| left[i] < 1.0);
-        let mut columns: Vec<(u32, u32)> = (0..n).map(|i| (u32::MAX, i as u32)).collect();
+        let steps = f64::from(u32::MAX >> self.log_columns) + 1.0;
+        let column = |share: f64, other: usize| {
+            ((share * steps).round() as u32) << self.log_columns | other as u32
+        };
+        let mut columns: Vec<u32> = (0..n as u32).collect();
         while let (Some(&low), Some(&high)) = (small.last(), large.last()) {
             small.pop();
-            columns[low] = ((left[low] * (1_u64 << 32) as f64) as u32, high as u32);
+            // What is all but certain is the rounding of sums: then a threshold has no room.
+            columns[low] = column(left[low].min(1.0 - 1.0 / steps), high);
             left[high] -= 1.0 - left[low];
             if left[high] < 1.0 {
                 large.pop();
                 small.push(high);
             }
         }
-        Alias { first: histogram.first, columns }
+        // Rounding may leave what cannot be: it becomes what surely can.
+        let likely = (0..histogram.weights.len())
+            .max_by(|&a, &b| histogram.weights[a].total_cmp(&histogram.weights[b]));
+        for place in small {
+            let can_be = histogram.weights.get(place).is_some_and(|&weight| weight > 0.0);
+            if let Some(likely) = likely.filter(|_| !can_be) {
+                columns[place] = column(0.0, likely);
+            }
+        }
+        self.columns.extend(columns);
+        self.firsts.push(histogram.first);
     }
 
+    /// A value of histogram `table`, from a random number that is uniform in 0..2^32.
     #[inline]
-    pub(super) fn draw(&self, random: &mut Random) -> i32 {
-        let product = u64::from(random.bits()) * self.columns.len() as u64;
-        let column = (product >> 32) as usize;
-        let (stays, other) = self.columns[column];
-        let place = if (product as u32) < stays { column as u32 } else { other };
-        self.first + place as i32
+    pub(super) fn draw(&self, table: usize, bits: u32) -> i32 {
+        let place = bits >> (32 - self.log_columns);
+        let column = self.columns[(table << self.log_columns) + place as usize];
+        let (threshold, other) = self.parts(column);
+        // As likely as not: a branch would often be taken in vain.
+        let place = select_unpredictable(bits << self.log_columns < threshold, place, other);
+        self.firsts[table] + place as i32
+    }
+
+    /// 2^32 × the probability that a column stands for its own place, and the other place.
+    #[inline]
+    fn parts(&self, column: u32) -> (u32, u32) {
+        let mask = (1 << self.log_columns) - 1;
+        (column & !mask, column & mask)
     }
 }
 
@@ -93,18 +134,41 @@ mod tests {
     #[test]
     fn an_alias_table_draws_each_value_as_often_as_it_was_seen() {
         let histogram = Histogram { first: -2, weights: vec![5.0, 0.0, 1.0, 100.0, 14.0] };
-        let alias = Alias::new(&histogram);
-        let mut random = Seed::new(3).crossing(0);
+        let aliases = Aliases::new([&Histogram::default(), &histogram]);
+        let random = Seed::new(3).crossing(0);
         let n = 1_000_000;
         let mut counts = [0_u32; 5];
-        (0..n).for_each(|_| counts[(alias.draw(&mut random) + 2) as usize] += 1);
+        for i in 0..n {
+            counts[(aliases.draw(1, random.halves(i)[0]) + 2) as usize] += 1;
+        }
         for (&count, &weight) in counts.iter().zip(&histogram.weights) {
             let p = f64::from(weight) / 120.0;
             // 6 standard deviations: a chance of 2e-9 for each value.
-            let sigma = (f64::from(n) * p * (1.0 - p)).sqrt();
-            assert!((f64::from(count) - f64::from(n) * p).abs() <= 6.0 * sigma, "{counts:?}");
+            let sigma = (n as f64 * p * (1.0 - p)).sqrt();
+            assert!((f64::from(count) - n as f64 * p).abs() <= 6.0 * sigma, "{counts:?}");
         }
-        assert_eq!(Alias::new(&Histogram::default()).draw(&mut random), 0);
+        assert_eq!(aliases.draw(0, u32::MAX), 0);
+    }
+
+    #[test]
+    fn columns_of_an_alias_table_add_up_to_the_histogram() {
+        let weights: Vec<f32> = (0..137_u32).map(|i| (i * i % 97) as f32).collect();
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let aliases = Aliases::new([&Histogram { first: 0, weights: weights.clone() }]);
+        let mut found = vec![0.0; weights.len()];
+        let n = aliases.columns.len() as f64;
+        for (place, &column) in aliases.columns.iter().enumerate() {
+            let (threshold, other) = aliases.parts(column);
+            let share = f64::from(threshold) / (1_u64 << 32) as f64;
+            found[other as usize] += (1.0 - share) / n;
+            if threshold > 0 {
+                found[place] += share / n;
+            }
+        }
+        for (found, &weight) in found.iter().zip(&weights) {
+            // Shares of the 256 columns have 24 bits.
+            assert!((found - f64::from(weight) / total).abs() < 1e-9, "{found} {weight}");
+        }
     }
 
     #[test]

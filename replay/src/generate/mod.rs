@@ -15,6 +15,8 @@
 //! for studies of rates, not for physics.
 
 mod angles;
+mod batch;
+mod directions;
 mod error;
 mod file;
 mod fit;
@@ -22,6 +24,7 @@ mod generator;
 mod histogram;
 mod model;
 mod objects;
+mod pile_up;
 mod pool;
 mod random;
 mod spectrum;
@@ -30,12 +33,13 @@ mod sums;
 
 pub use error::GenerateError;
 pub use fit::{FitOptions, fit};
-pub use generator::{Generator, PileUp};
+pub use generator::Generator;
 pub use histogram::Histogram;
 pub use model::{
     Context, Directions, ExtraModel, FittedTo, GeneratorModel, KindModel, PILE_UP_MAX, PileUpModel,
     Predictor, RankModel, ScalarModel,
 };
+pub use pile_up::PileUp;
 pub use pool::GeneratorSource;
 pub use spectrum::Hazard;
 pub use stream::{GeneratedStream, Placement};

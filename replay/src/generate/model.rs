@@ -16,6 +16,8 @@ pub const PILE_UP_MAX: u16 = 400;
 
 /// Most bins of anything.
 const BINS_MAX: usize = 64;
+/// Most hazards of a kind: each becomes a table of 20 kB.
+const HAZARDS_MAX: usize = 2048;
 
 /// Events as a statistical model knows them.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -252,6 +254,8 @@ impl GeneratorModel {
         sound(kind.ranks.len() <= collection.capacity(), "number of ranks")?;
         sound(are_edges(&kind.segments) && kind.segments.len() <= SEGMENTS, "segments")?;
         sound(are_edges(&kind.pt_bins), "bins of pT")?;
+        let n_hazards: usize = kind.ranks.iter().map(|rank| rank.hazards.len()).sum();
+        sound(n_hazards <= HAZARDS_MAX, "number of hazards")?;
         for rank in &kind.ranks {
             let n = self.n_contexts(rank.context) * rank.previous_bins.len();
             sound(are_edges(&rank.previous_bins) && rank.hazards.len() == n, "contexts")?;
@@ -264,7 +268,8 @@ impl GeneratorModel {
         let (etas, others) = match &kind.directions {
             Directions::Jets { eta, phi, eta_bins, second_eta, second_phi, later_phi } => {
                 let is_jet = collection == Collection::Jet;
-                sound(is_jet && !eta_bins.is_empty() && eta_bins.is_sorted(), "bins of eta")?;
+                let is_list = (1..=BINS_MAX).contains(&eta_bins.len()) && eta_bins.is_sorted();
+                sound(is_jet && is_list, "bins of eta")?;
                 sound(eta.len() == n && second_phi.len() == n, "directions by pT")?;
                 sound(second_eta.len() == n * eta_bins.len(), "directions of second jets")?;
                 sound(later_phi.len() == self.lead_bins.len(), "directions of later jets")?;
@@ -310,13 +315,18 @@ impl GeneratorModel {
         };
         sound(of_crossing(column) && direction.is_none_or(of_crossing), "columns of sums")?;
         let edges = scalar.edges.first() == Some(&0.0) && scalar.edges.is_sorted();
+        let edges = edges && scalar.edges.len() <= BINS_MAX;
         sound(edges && scalar.exponent.abs() <= 20.0, "bins of the predictor")?;
         sound(are_edges(&scalar.code_bins), "bins of a sum")?;
         sound(scalar.codes.len() == self.jet_bins.len() * scalar.edges.len(), "sums")?;
         let n_angles = scalar.edges.len() * scalar.code_bins.len();
         let wanted = if direction.is_some() { n_angles } else { 0 };
         sound(scalar.angles.len() == wanted, "directions of sums")?;
-        let codes = scalar.codes.iter().all(|codes| codes.is_sound() && codes.first >= 0);
+        let max = column.spec().range.map_or(0, |(_, max)| max);
+        let codes = scalar.codes.iter().all(|codes| {
+            let end = i64::from(codes.first) + codes.weights.len() as i64;
+            codes.is_sound() && codes.first >= 0 && end <= max + 1
+        });
         let turn = super::angles::TURN;
         let angles = scalar.angles.iter().all(|angles| {
             let end = i64::from(angles.first) + angles.weights.len() as i64;

@@ -16,6 +16,8 @@
 
 mod decode;
 mod encode;
+mod form;
+mod lane;
 #[cfg(test)]
 mod tests;
 

@@ -5,10 +5,12 @@
 //! even where that of what it depends on is not.
 
 use super::super::angles::{Angles, TURN};
-use super::super::generator::{Generator, PileUp};
+use super::super::batch::JetSums;
+use super::super::generator::Generator;
 use super::super::histogram::Histogram;
 use super::super::model::{GeneratorModel, Predictor, ScalarModel};
-use super::super::objects::{Bins, Event, sum_jets};
+use super::super::objects::Bins;
+use super::super::pile_up::PileUp;
 use super::super::random::{Seed, exp, ln};
 use super::super::sums::{bin_of, predictor_of, vector_of};
 use super::super::{GenerateError, Histogram as PublicHistogram};
@@ -23,7 +25,7 @@ const PREDICTOR_BINS: usize = 10;
 /// Quantiles of a sum at which other directions begin.
 const CODE_QUANTILES: [f64; 4] = [0.4, 0.75, 0.95, 0.995];
 /// Generated events that tell where bins begin.
-const GENERATED: u64 = 200_000;
+const GENERATED: usize = 200_000;
 /// Events above which the tail of a sum is exponential.
 const TAIL_EVENTS: f64 = 50.0;
 
@@ -44,7 +46,7 @@ pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<()
     let has = |column: Column| sample.events.columns().contains(column);
     let angles = Angles::new();
     let generated = Generated::new(model)?;
-    let events: Vec<(Event, (i16, i16))> =
+    let events: Vec<(JetSums, (i16, i16))> =
         (0..sample.n).map(|i| event_of(sample, i, &angles)).collect();
     for (column, direction, predictor) in SUMS {
         let is_known = has(column) && direction.is_none_or(has);
@@ -66,31 +68,26 @@ struct Sum {
     predictor: Predictor,
 }
 
-/// An event of the stream as sums look at it.
-fn event_of(sample: &Sample, i: usize, angles: &Angles) -> (Event, (i16, i16)) {
-    let mut event = Event::default();
-    let jets = &mut event.objects[Collection::Jet as usize];
-    for (k, codes) in jets.codes.iter_mut().enumerate() {
-        let values = sample.of_event(Collection::Jet, k, i);
-        codes[..values.len()].copy_from_slice(values);
-        jets.n = values.len();
-    }
-    sum_jets(&mut event, angles);
+/// An event of the stream as sums look at it: its jets, its missing energy.
+fn event_of(sample: &Sample, i: usize, angles: &Angles) -> (JetSums, (i16, i16)) {
+    let mut sums = JetSums::default();
+    let [pts, phis] = [0, 2].map(|k| sample.of_event(Collection::Jet, k, i));
+    pts.iter().zip(phis).for_each(|(&pt, &phi)| sums.add(pt, phi, angles));
     let value = |column: Column| sample.events.get::<i16>(column).get(i).copied().unwrap_or(0);
-    (event, (value(Column::MetPt), value(Column::MetPhi)))
+    (sums, (value(Column::MetPt), value(Column::MetPhi)))
 }
 
 fn fit_sum(
     sample: &Sample,
     model: &GeneratorModel,
-    events: &[(Event, (i16, i16))],
+    events: &[(JetSums, (i16, i16))],
     sum: &Sum,
     generated: &Generated,
     angles: &Angles,
 ) -> ScalarModel {
     let codes = sample.events.get::<i16>(sum.column);
     let predictors: Vec<f64> =
-        events.iter().map(|(event, met)| predictor_of(sum.predictor, event, *met)).collect();
+        events.iter().map(|(jets, met)| predictor_of(sum.predictor, jets, *met)).collect();
     let edges = equal_edges(predictors.clone(), PREDICTOR_BINS);
     let jets = Bins::new(&model.jet_bins, 64);
     let bin_of_event: Vec<usize> = predictors.iter().map(|&value| bin_of(&edges, value)).collect();
@@ -105,7 +102,7 @@ fn fit_sum(
     let seed = Seed::new(sum.column as u64);
     let mut at_reference = vec![Vec::new(); n_contexts];
     for i in 0..sample.n {
-        let within = seed.crossing(i as u64).uniform();
+        let within = seed.crossing(i as u64).uniform(0);
         let factor = relative_power(sample.log_pile_up(i), exponent);
         let code = ((f64::from(codes[i]) + within) / factor) as i32;
         at_reference[context_of_event[i]].push(code.min(sum_max(sum.column)));
@@ -117,8 +114,8 @@ fn fit_sum(
         let bins = Bins::new(&code_bins, SUM_PT_MAX as usize + 1);
         let phis = sample.events.get::<i16>(direction);
         let mut values = vec![Vec::new(); edges.len() * bins.n];
-        for (i, (event, met)) in events.iter().enumerate() {
-            let relative_to = angles.code(vector_of(sum.predictor, event, *met, angles));
+        for (i, (jets, met)) in events.iter().enumerate() {
+            let relative_to = angles.code(vector_of(sum.predictor, jets, *met, angles));
             let turned = (i32::from(phis[i]) - relative_to + TURN / 2).rem_euclid(TURN) - TURN / 2;
             values[bin_of_event[i] * bins.n + bins.of(codes[i].max(0) as usize)].push(turned);
         }
@@ -163,11 +160,10 @@ struct Generated([Vec<f64>; 3]);
 impl Generated {
     fn new(model: &GeneratorModel) -> Result<Generated, GenerateError> {
         let generator = Generator::new(model, PileUp::Fitted, 0)?;
-        let events: Vec<Event> =
-            (0..GENERATED).map(|number| generator.objects_of(number)).collect();
+        let events = generator.jet_sums(GENERATED);
         let predictors = [Predictor::JetVector, Predictor::HardJetVector, Predictor::JetSum];
         Ok(Generated(predictors.map(|predictor| {
-            let values = events.iter().map(|event| predictor_of(predictor, event, (0, 0)));
+            let values = events.iter().map(|jets| predictor_of(predictor, jets, (0, 0)));
             let mut values: Vec<f64> = values.collect();
             values.sort_by(f64::total_cmp);
             values
