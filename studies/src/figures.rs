@@ -147,7 +147,8 @@ mod tests {
         let rate = |k: u32| RateAtPileUp {
             pile_up: f64::from(10 * k),
             rate_khz: crate::rate::garwood(u64::from(k * k), ONE_SIGMA),
-            scored: 1000,
+            n_crossings: 1000.0,
+            weight: 1000.0,
         };
         let rates: Vec<RateAtPileUp> = (2..10).map(rate).collect();
         let points: Vec<Point> = rates.iter().map(RateAtPileUp::point).collect();

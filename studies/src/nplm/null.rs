@@ -40,7 +40,7 @@ impl ChiSquared {
     pub fn with_dof(null: &[f64], dof: f64) -> Result<ChiSquared, Error> {
         check(dof > 0.0 && dof.is_finite(), "degrees of freedom", "a number above zero", dof)?;
         let sorted = sorted(null)?;
-        let ks_distance = distance(&sorted, dof);
+        let ks_distance = distance(&sorted, chi_squared_below(dof));
         let ks_p_value = one_sample_probability(ks_distance, sorted.len());
         Ok(ChiSquared { dof, dof_error: 0.0, ks_distance, ks_p_value })
     }
@@ -99,7 +99,7 @@ fn best_dof(sorted: &[f64]) -> f64 {
         for k in 0..=n {
             let dof = from + step * f64::from(k);
             if dof > 0.0 {
-                let distance = distance(sorted, dof);
+                let distance = distance(sorted, chi_squared_below(dof));
                 if distance < best.0 {
                     best = (distance, dof);
                 }
@@ -114,12 +114,18 @@ fn best_dof(sorted: &[f64]) -> f64 {
     scan(dof - 0.1, 0.01, 20)
 }
 
-/// Kolmogorov–Smirnov distance of sorted values to a χ².
-fn distance(sorted: &[f64], dof: f64) -> f64 {
+fn chi_squared_below(dof: f64) -> impl Fn(f64) -> f64 {
+    move |t| if t > 0.0 { 1.0 - gamma_ur(dof / 2.0, t / 2.0) } else { 0.0 }
+}
+
+/// Kolmogorov–Smirnov distance of sorted values to a distribution, which may jump at zero.
+pub(crate) fn distance(sorted: &[f64], below: impl Fn(f64) -> f64) -> f64 {
     let n = sorted.len() as f64;
-    let mut largest = 0.0_f64;
-    for (k, &t) in sorted.iter().enumerate() {
-        let below = if t > 0.0 { 1.0 - gamma_ur(dof / 2.0, t / 2.0) } else { 0.0 };
+    // Values of zero are one step, of the height of the jump.
+    let zeros = sorted.partition_point(|&t| t <= 0.0);
+    let mut largest = if zeros > 0 { (zeros as f64 / n - below(0.0)).abs() } else { 0.0 };
+    for (k, &t) in sorted.iter().enumerate().skip(zeros) {
+        let below = below(t);
         largest = largest.max(below - k as f64 / n).max((k + 1) as f64 / n - below);
     }
     largest
@@ -128,7 +134,7 @@ fn distance(sorted: &[f64], dof: f64) -> f64 {
 /// Probability of a larger distance of a sample to a distribution that was not fitted to it.
 /// **Source**: the limit with the correction for finite n of M. Stephens, J. Royal Stat. Soc. B 32
 /// (1970) 115.
-fn one_sample_probability(distance: f64, n: usize) -> f64 {
+pub(crate) fn one_sample_probability(distance: f64, n: usize) -> f64 {
     let root = (n as f64).sqrt();
     let corrected = distance * (root + 0.12 + 0.11 / root) / root;
     // A second sample so large that it is a distribution.

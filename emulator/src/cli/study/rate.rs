@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use scout40_models::file::write_whole;
-use scout40_replay::event::ColumnSet;
 use scout40_studies::menu_counts::MenuCounts;
 use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
@@ -16,16 +15,15 @@ use super::inputs::{OutputArgs, SampleArgs};
 #[cfg(feature = "plot")]
 use super::rate_figures;
 use super::rate_text;
-use super::report::{ModelRecord, SchemeRecord, TOOL, scheme};
+use super::report::{ModelRecord, SchemeRecord, TOOL};
 use crate::cli::output::{print, progress_bar, refuse_overwrite};
 use crate::cli::parse;
-use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
 use crate::models::scored_models;
 use crate::study::lines::{Decisions, Lines, count};
 use crate::study::pile_up::{Forecast, RateOfPileUp, forecast};
 use crate::study::points::{WorkingPoint, menu_toml, working_points};
-use crate::study::sample::{Request, Sample, check_out_of, check_scores, n_crossings};
+use crate::study::sample::{Request, Role, Sample, check_out_of, check_scores, n_crossings};
 #[cfg(feature = "parquet")]
 use crate::study::seeds::Seeds;
 use crate::trigger::{Menu, Threshold};
@@ -127,7 +125,7 @@ pub struct Results {
 }
 
 pub fn run(args: &RateArgs) -> Result<()> {
-    let scheme = scheme(&args.samples.filling_scheme)?;
+    let scheme = args.samples.scheme.load()?;
     check(args)?;
     let outputs = args.output.files()?;
     if let Some(path) = &args.write_menu {
@@ -143,7 +141,7 @@ pub fn run(args: &RateArgs) -> Result<()> {
         let (name, counts) = (sample.name.clone(), MenuCounts::new(0, points.len()));
         Counted { name, sample, spectrum, counts }
     } else {
-        counted(args, &args.samples.background, Role::Background, &lines, &points, model)?
+        counted(args, &args.samples.events.background, Role::Background, &lines, &points, model)?
     };
     let mut signals = Vec::new();
     let mut taken = Vec::new();
@@ -165,7 +163,7 @@ pub fn run(args: &RateArgs) -> Result<()> {
         tool: TOOL,
         model: args.samples.model_record(model),
         filling_scheme: (&scheme).into(),
-        rows: &args.samples.rows,
+        rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
         menu: args.menu.as_ref().map(|path| path.display().to_string()),
         seeds: &args.seeds,
@@ -215,7 +213,7 @@ fn lines(args: &RateArgs, model: Option<&LoadedModel>) -> Result<Lines> {
             model.map_or_else(Vec::new, |model| scored_models(std::slice::from_ref(model)));
         menu.add_toml(&text, &models).with_context(attempt)?;
     }
-    let names = match decisions_paths(args, &args.samples.background)? {
+    let names = match decisions_paths(args, &args.samples.events.background)? {
         #[cfg(feature = "parquet")]
         Some(paths) => Seeds::read(&paths)?.names().to_vec(),
         _ => Vec::new(),
@@ -277,7 +275,7 @@ fn points(
     }
     working_points(background, collision_rate_hz, &targets_khz, &args.threshold, model)
         .with_context(|| {
-            format!("while finding thresholds with `{}`", args.samples.background.display())
+            format!("while finding thresholds with `{}`", args.samples.events.background.display())
         })
 }
 
@@ -291,8 +289,8 @@ fn counted(
 ) -> Result<Counted> {
     check_scores(path, model)?;
     let is_background = role == Role::Background;
-    let rows = args.samples.rows.as_ref().filter(|_| is_background);
-    let request = Request { path, role, rows, columns: ColumnSet::EMPTY };
+    let rows = args.samples.events.rows.as_ref().filter(|_| is_background);
+    let request = Request { rows, ..Request::new(path, role) };
     let decisions = decisions(args, path, lines)?;
     let bar = progress_bar(n_crossings(path), "counting");
     let found = count(&request, model, lines, points, &decisions, &mut |n| bar.inc(n));
@@ -342,7 +340,10 @@ fn write_menu(
         format!("Working points of the {model}, by {TOOL}."),
         format!(
             "Calibrated with {} events of {} (digest {}), filling scheme {}.",
-            background.n_events, background.name, background.digest, args.samples.filling_scheme
+            background.n_events,
+            background.name,
+            background.digest,
+            args.samples.scheme.filling_scheme
         ),
     ];
     Ok(write_whole(path, menu_toml(points, &remarks).as_bytes(), "writing the menu")?)

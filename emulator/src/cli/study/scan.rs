@@ -10,9 +10,9 @@ use scout40_replay::lhc::FillingScheme;
 use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
-use super::inputs::{OutputArgs, SampleArgs, Signal, signals};
+use super::inputs::{OutputArgs, SampleArgs, Signal, SignalArgs, signals};
 use super::report::{
-    SchemeRecord, TOOL, aligned, background_text, ends, quoted, row, scheme, short, signals_text,
+    SchemeRecord, TOOL, aligned, background_text, ends, quoted, row, short, signals_text,
 };
 use crate::cli::output::{print, refuse_overwrite};
 use crate::config::LoadedModel;
@@ -35,9 +35,8 @@ Examples:
 pub struct ScanArgs {
     #[command(flatten)]
     samples: SampleArgs,
-    /// The signals
-    #[arg(long, required = true, num_args = 1.., value_name = "S.s40")]
-    signal: Vec<PathBuf>,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// Points for each factor of ten in rate
     #[arg(long, default_value_t = 20, value_name = "N")]
     per_decade: u32,
@@ -78,7 +77,7 @@ struct Report<'a> {
 }
 
 pub fn run(args: &ScanArgs) -> Result<()> {
-    let scheme = scheme(&args.samples.filling_scheme)?;
+    let scheme = args.samples.scheme.load()?;
     let outputs = args.output.files()?;
     if let Some(path) = &args.write_menu {
         refuse_overwrite(path, args.output.force)?;
@@ -86,7 +85,7 @@ pub fn run(args: &ScanArgs) -> Result<()> {
     let model = args.samples.load_model()?;
     let model = model.as_ref();
     let (sample, background) = args.samples.background(model)?;
-    let signals = signals(&args.signal, model, &mut vec!["mean".to_owned()])?;
+    let signals = signals(&args.signals.paths, model, &mut vec!["mean".to_owned()])?;
     let settings = Settings {
         collision_rate_hz: scheme.collision_rate_hz(),
         per_decade: args.per_decade,
@@ -113,7 +112,7 @@ pub fn run(args: &ScanArgs) -> Result<()> {
         tool: TOOL,
         model: args.samples.model_record(model),
         filling_scheme: SchemeRecord::from(&scheme),
-        rows: &args.samples.rows,
+        rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
         background: &sample,
         signals: signals.iter().map(|s| (s.name.as_str(), &s.sample)).collect(),
