@@ -1,6 +1,6 @@
 //! One fit of a spectrum: its function, its derivatives, its minimum.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use argmin::core::{CostFunction, Executor, Gradient, State as _};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
@@ -180,6 +180,8 @@ struct Model<'a> {
 }
 
 const MAX_STEPS: u64 = 2000;
+/// A search along a line that is no better anywhere would not end by itself. Fits take some hundred evaluations.
+const MAX_EVALUATIONS: u64 = 10_000;
 /// In units of errors: the distance to the minimum is then below 1e-6 in ln L.
 const TOLERANCE: f64 = 1e-3;
 
@@ -195,7 +197,8 @@ impl Model<'_> {
             .and_then(|solver| solver.with_tolerance_cost(0.0))
             .map_err(|_| failed(0, f64::INFINITY))?;
         let best = RefCell::new((f64::INFINITY, start.clone()));
-        let problem = Problem { model: self, best: &best };
+        let left = Cell::new(MAX_EVALUATIONS);
+        let problem = Problem { model: self, best: &best, left: &left };
         let run = Executor::new(problem, solver)
             .configure(|state| state.param(start).max_iters(MAX_STEPS))
             .run();
@@ -347,6 +350,16 @@ impl Model<'_> {
 struct Problem<'a> {
     model: &'a Model<'a>,
     best: &'a RefCell<(f64, Vec<f64>)>,
+    /// How often it may look again.
+    left: &'a Cell<u64>,
+}
+
+impl Problem<'_> {
+    fn evaluate(&self, parameters: &[f64]) -> Result<(f64, Vec<f64>), argmin::core::Error> {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| argmin::core::Error::msg("no minimum in sight"))?);
+        Ok(self.model.evaluate(parameters))
+    }
 }
 
 impl CostFunction for Problem<'_> {
@@ -354,7 +367,7 @@ impl CostFunction for Problem<'_> {
     type Output = f64;
 
     fn cost(&self, parameters: &Vec<f64>) -> Result<f64, argmin::core::Error> {
-        let loss = self.model.evaluate(parameters).0;
+        let (loss, _) = self.evaluate(parameters)?;
         let mut best = self.best.borrow_mut();
         if loss < best.0 {
             *best = (loss, parameters.clone());
@@ -368,6 +381,6 @@ impl Gradient for Problem<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, parameters: &Vec<f64>) -> Result<Vec<f64>, argmin::core::Error> {
-        Ok(self.model.evaluate(parameters).1)
+        Ok(self.evaluate(parameters)?.1)
     }
 }

@@ -40,7 +40,7 @@ impl ChiSquared {
     pub fn with_dof(null: &[f64], dof: f64) -> Result<ChiSquared, Error> {
         check(dof > 0.0 && dof.is_finite(), "degrees of freedom", "a number above zero", dof)?;
         let sorted = sorted(null)?;
-        let ks_distance = distance(&sorted, chi_squared_below(dof));
+        let ks_distance = distance(&sorted, dof);
         let ks_p_value = one_sample_probability(ks_distance, sorted.len());
         Ok(ChiSquared { dof, dof_error: 0.0, ks_distance, ks_p_value })
     }
@@ -99,7 +99,7 @@ fn best_dof(sorted: &[f64]) -> f64 {
         for k in 0..=n {
             let dof = from + step * f64::from(k);
             if dof > 0.0 {
-                let distance = distance(sorted, chi_squared_below(dof));
+                let distance = distance(sorted, dof);
                 if distance < best.0 {
                     best = (distance, dof);
                 }
@@ -114,18 +114,12 @@ fn best_dof(sorted: &[f64]) -> f64 {
     scan(dof - 0.1, 0.01, 20)
 }
 
-fn chi_squared_below(dof: f64) -> impl Fn(f64) -> f64 {
-    move |t| if t > 0.0 { 1.0 - gamma_ur(dof / 2.0, t / 2.0) } else { 0.0 }
-}
-
-/// Kolmogorov–Smirnov distance of sorted values to a distribution, which may jump at zero.
-pub(crate) fn distance(sorted: &[f64], below: impl Fn(f64) -> f64) -> f64 {
+/// Kolmogorov–Smirnov distance of sorted values to a χ².
+fn distance(sorted: &[f64], dof: f64) -> f64 {
     let n = sorted.len() as f64;
-    // Values of zero are one step, of the height of the jump.
-    let zeros = sorted.partition_point(|&t| t <= 0.0);
-    let mut largest = if zeros > 0 { (zeros as f64 / n - below(0.0)).abs() } else { 0.0 };
-    for (k, &t) in sorted.iter().enumerate().skip(zeros) {
-        let below = below(t);
+    let mut largest = 0.0_f64;
+    for (k, &t) in sorted.iter().enumerate() {
+        let below = if t > 0.0 { 1.0 - gamma_ur(dof / 2.0, t / 2.0) } else { 0.0 };
         largest = largest.max(below - k as f64 / n).max((k + 1) as f64 / n - below);
     }
     largest

@@ -65,12 +65,19 @@ impl SchemeArgs {
     }
 }
 
-/// What is studied.
+/// What scores.
 #[derive(Args, Debug)]
-pub struct SampleArgs {
+pub struct ScorerArgs {
     /// The model; default: scores of the streams
     #[arg(long, value_name = "M.model")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// What is studied.
+#[derive(Args, Debug)]
+pub struct SampleArgs {
     #[command(flatten)]
     pub events: BackgroundArgs,
     /// With accepted events as background: of how many scored crossings they are
@@ -78,8 +85,6 @@ pub struct SampleArgs {
     pub out_of: Option<u64>,
     #[command(flatten)]
     pub scheme: SchemeArgs,
-    #[command(flatten)]
-    pub engine: EngineArgs,
 }
 
 /// Where reports go.
@@ -111,22 +116,29 @@ pub struct Signal {
     pub spectrum: Spectrum,
 }
 
-impl SampleArgs {
+impl ScorerArgs {
     /// The model, if there is one.
-    pub fn load_model(&self) -> Result<Option<LoadedModel>> {
+    pub fn load(&self) -> Result<Option<LoadedModel>> {
         let read = |path: &PathBuf| LoadedModel::read(path, self.engine.into());
         self.model.as_ref().map(read).transpose()
     }
 
     /// The model as it is recorded.
-    pub fn model_record(&self, model: Option<&LoadedModel>) -> Option<ModelRecord> {
+    pub fn record(&self, model: Option<&LoadedModel>) -> Option<ModelRecord> {
         self.model.as_deref().zip(model).map(|(path, model)| ModelRecord::new(path, model))
     }
+}
 
-    /// The scores of the background.
-    pub fn background(&self, model: Option<&LoadedModel>) -> Result<(Sample, Spectrum)> {
+impl SampleArgs {
+    /// The scores of the background; events that any of `others` was trained on are left out, too.
+    pub fn background(
+        &self,
+        model: Option<&LoadedModel>,
+        others: &[&LoadedModel],
+    ) -> Result<(Sample, Spectrum)> {
         check_out_of(&self.events.background, self.out_of)?;
-        scored(&self.events.request(), model, self.out_of)
+        let request = Request { not_trained_on: others, ..self.events.request() };
+        scored(&request, model, self.out_of)
     }
 }
 

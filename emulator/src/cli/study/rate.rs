@@ -11,7 +11,7 @@ use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::{OutputArgs, SampleArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
 #[cfg(feature = "plot")]
 use super::rate_figures;
 use super::rate_text;
@@ -47,6 +47,8 @@ Examples:
   scout40 study rate --model forest.model --background mu60.s40 --pile-up mu45.s40 mu60.s40 \\
       --pile-up-check mu75.s40 --forecast 75,90 -o report")]
 pub struct RateArgs {
+    #[command(flatten)]
+    scorer: ScorerArgs,
     #[command(flatten)]
     samples: SampleArgs,
     /// Signals, for efficiencies
@@ -131,11 +133,11 @@ pub fn run(args: &RateArgs) -> Result<()> {
     if let Some(path) = &args.write_menu {
         refuse_overwrite(path, args.output.force)?;
     }
-    let model = args.samples.load_model()?;
+    let model = args.scorer.load()?;
     let model = model.as_ref();
     let lines = lines(args, model)?;
     let collision_rate_hz = scheme.collision_rate_hz();
-    let (sample, spectrum) = args.samples.background(model)?;
+    let (sample, spectrum) = args.samples.background(model, &[])?;
     let points = points(args, &spectrum, collision_rate_hz, model)?;
     let background = if lines.is_empty() {
         let (name, counts) = (sample.name.clone(), MenuCounts::new(0, points.len()));
@@ -161,7 +163,7 @@ pub fn run(args: &RateArgs) -> Result<()> {
     let Some(mut outputs) = outputs else { return print(&text) };
     let report = Report {
         tool: TOOL,
-        model: args.samples.model_record(model),
+        model: args.scorer.record(model),
         filling_scheme: (&scheme).into(),
         rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
@@ -332,7 +334,7 @@ fn write_menu(
     background: &Sample,
 ) -> Result<()> {
     let model = args
-        .samples
+        .scorer
         .model
         .as_ref()
         .map_or("scores of the stream".to_owned(), |path| format!("model {}", path.display()));

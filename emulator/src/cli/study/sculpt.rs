@@ -8,7 +8,7 @@ use scout40_studies::observable::Histogram;
 use scout40_studies::quantity::{Binning, Quantity};
 use serde::Serialize;
 
-use super::inputs::{OutputArgs, SampleArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
 use super::rate_text::points_text;
 use super::report::{
     ModelRecord, SchemeRecord, TOOL, aligned, background_text, quoted, row, short,
@@ -37,6 +37,8 @@ Examples:
   scout40 study sculpt --model forest.model --background zb.s40 --observable dijet_mass --rates 10kHz,100kHz \\
       --bins 60 --range 0..600 -o report")]
 pub struct SculptArgs {
+    #[command(flatten)]
+    scorer: ScorerArgs,
     #[command(flatten)]
     samples: SampleArgs,
     /// The observables
@@ -81,9 +83,9 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let scheme = args.samples.scheme.load()?;
     let outputs = args.output.files()?;
     let observables = observables(args)?;
-    let model = args.samples.load_model()?;
+    let model = args.scorer.load()?;
     let model = model.as_ref();
-    let (_, background) = args.samples.background(model)?;
+    let (_, background) = args.samples.background(model, &[])?;
     let mut targets_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
     if targets_khz.is_empty() && args.threshold.is_empty() {
         targets_khz = vec![10.0, 100.0];
@@ -108,7 +110,7 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let records = records(&shapes);
     let report = Report {
         tool: TOOL,
-        model: args.samples.model_record(model),
+        model: args.scorer.record(model),
         filling_scheme: (&scheme).into(),
         rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
