@@ -114,8 +114,12 @@ fn what_is_no_search_is_refused() {
                  fixtures/streams/zero-bias.s40 --signal fixtures/streams/SVJ.s40 --exposures 1000 \
                  --test bump --width 9 --observables met+ht";
     refused(2, lists, &["one observable", "met+ht"]);
-    // All events in one place: the narrower the background, the better, without end.
+    // All events in one place, which no such polynomial can follow without being negative elsewhere: the minimiser
+    // gets nowhere, and says so.
     desk.write("one.csv", "low,high,count\n0,1,0\n1,2,0\n2,3,900\n3,4,0\n4,5,0\n5,6,0\n6,7,0\n");
-    let words = "study bump --counts one.csv --width 1 --background-shape exponential:4";
+    let words = "study bump --counts one.csv --width 1 --background-shape polynomial:3";
     refused(1, words, &["did not converge", "hint:"]);
+    let small = "study nplm --model fixtures/models/forest.model --background fixtures/pathological/good.s40 \
+                 --signal fixtures/streams/SVJ.s40";
+    refused(1, small, &["expected background events", "at least 30"]);
 }
