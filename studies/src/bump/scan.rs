@@ -231,7 +231,7 @@ mod tests {
         let mut values = Vec::new();
         for (k, peak) in empty.peak(500.0, 25.0).bins.iter().enumerate() {
             let falling = 100.0 * (-((k as f64 + 0.5) / 200.0) / 6.0).exp();
-            let n = stream.poisson(0.2 * falling + signal * peak);
+            let n = stream.poisson(0.04 * falling + signal * peak);
             values.extend((0..n).map(|_| fine[k] + 0.05));
         }
         Spectrum::unbinned(&edges(), &values).unwrap()
