@@ -115,6 +115,11 @@ pub fn read(
             path.display()
         )
     })?;
+    ensure!(
+        index.n_crossings > 0,
+        "`{}`: expected events, found none\nhint: convert it again, or give another stream",
+        path.display()
+    );
     let has = source.columns();
     let missing = request.columns.minus(has);
     ensure!(
