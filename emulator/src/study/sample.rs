@@ -121,22 +121,7 @@ pub fn read(
         path.display()
     );
     let has = source.columns();
-    let missing = request.columns.minus(has);
-    ensure!(
-        missing.is_empty(),
-        "`{}` lacks columns {} that the study looks at\n\
-         hint: convert it again with them, or ask for something else",
-        path.display(),
-        missing.names()
-    );
-    let mut extra = ColumnSet::EMPTY.with(Column::Weight);
-    if request.role == Role::Background {
-        extra = extra.with(Column::TruthProcess);
-    }
-    if model.is_none() {
-        extra = extra.with(Column::Score);
-    }
-    let columns = extra.intersection(has).union(request.columns);
+    let columns = columns(request, model.is_some(), has)?;
     let mut reader = Reader {
         rows: rows_within(request.rows, index.n_crossings, path)?,
         trained: model
@@ -177,6 +162,26 @@ pub fn read(
         sample.n_left_out_as_injected
     );
     Ok(sample)
+}
+
+/// Columns to read of those that a stream has.
+fn columns(request: &Request, has_model: bool, has: ColumnSet) -> Result<ColumnSet> {
+    let missing = request.columns.minus(has);
+    ensure!(
+        missing.is_empty(),
+        "`{}` lacks columns {} that the study looks at\n\
+         hint: convert it again with them, or ask for something else",
+        request.path.display(),
+        missing.names()
+    );
+    let mut extra = ColumnSet::EMPTY.with(Column::Weight);
+    if request.role == Role::Background {
+        extra = extra.with(Column::TruthProcess);
+    }
+    if !has_model {
+        extra = extra.with(Column::Score);
+    }
+    Ok(extra.intersection(has).union(request.columns))
 }
 
 struct Reader {
