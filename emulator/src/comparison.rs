@@ -13,8 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use scout40_models::file::Content;
 use scout40_models::{RowBuffer, Score};
-use scout40_replay::event::{Block, Column, ColumnSet};
-use scout40_replay::source::{FileSource, Source};
+use scout40_replay::event::Block;
 use scout40_studies::bootstrap::{Bootstrap, Options, Paired, Sample, paired_bootstrap};
 use scout40_studies::correlation::{pearson, spearman};
 use scout40_studies::rate::ONE_SIGMA;
@@ -23,8 +22,8 @@ use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use crate::batch::BATCH_MAX;
-use crate::calibrate::{score_stream, training_rows};
 use crate::config::LoadedModel;
+use crate::study::sample::{Request, Role, read};
 
 /// What scores the events.
 #[expect(missing_debug_implementations, reason = "a scorer has none")]
@@ -60,20 +59,11 @@ impl Scored {
     }
 }
 
-/// What a sample is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Signal in it is left out.
-    Background,
-    /// Everything in it is signal.
-    Signal,
-}
-
 /// Scores a stream with every contestant; `rows` are those to look at, none: all.
 ///
 /// # Errors
-/// A stream that cannot be used, has no index, has not so many rows, or holds no event that may be
-/// looked at.
+/// A stream that cannot be used, has no index, has not so many rows, whose events have weights, or that holds no event
+/// that may be looked at.
 pub fn score_sample(
     path: &Path,
     role: Role,
@@ -81,83 +71,40 @@ pub fn score_sample(
     contestants: &[Contestant],
     progress: &mut dyn FnMut(u64),
 ) -> Result<Scored> {
-    let source = FileSource::open(path)?;
-    let name = source.header().sample.clone();
-    let index = source.info().index.clone().with_context(|| {
-        format!(
-            "`{}` has no index, so nobody can tell whether a model was trained on it\n\
-             hint: convert it again",
-            path.display()
-        )
-    })?;
-    let (digest, n_rows) = (index.digest, index.n_crossings);
-    let rows = rows_within(rows, n_rows, path)?;
-    let truth = match role {
-        Role::Background => ColumnSet::EMPTY.with(Column::TruthProcess),
-        Role::Signal => ColumnSet::EMPTY,
-    };
-    let truth = truth.intersection(source.columns());
-    let trained: Vec<Range<u64>> =
-        contestants.iter().flat_map(|c| training_rows(c.model, digest)).collect();
-    let is_trained = |row: u64| trained.iter().any(|range| range.contains(&row));
+    let models: Vec<&LoadedModel> = contestants.iter().map(|c| c.model).collect();
+    let request = Request { rows, not_trained_on: &models, ..Request::new(path, role) };
+    let mut sample = None;
     let mut scores = Vec::with_capacity(contestants.len());
-    let (mut n_training, mut n_injected) = (0, 0);
     for contestant in contestants {
-        let mut source = FileSource::open(path)?;
         let mut kept = Vec::new();
-        let mut row = 0;
-        (n_training, n_injected) = (0, 0);
         let mut float = FloatTwin::of(contestant);
-        score_stream(&mut source, contestant.model, truth, |block, scores| {
-            let scores = match &mut float {
-                Some(twin) => twin.scores(block),
-                None => scores,
-            };
-            let process = block.get::<u8>(Column::TruthProcess);
-            for (event, &score) in scores.iter().enumerate() {
-                let is_injected = process.get(event).is_some_and(|&process| process > 0);
-                if rows.contains(&row) {
-                    match (is_trained(row), is_injected) {
-                        (true, _) => n_training += 1,
-                        (false, true) => n_injected += 1,
-                        (false, false) => kept.push(score),
-                    }
+        sample = Some(read(&request, Some(contestant.model), &mut |events| {
+            match &mut float {
+                Some(twin) => {
+                    let scores = twin.scores(events.block);
+                    kept.extend(events.kept.iter().map(|&event| scores[event]));
                 }
-                row += 1;
+                None => kept.extend_from_slice(events.scores),
             }
-            progress(scores.len() as u64);
+            progress(events.block.len() as u64);
             Ok(())
-        })?;
+        })?);
         scores.push(kept);
     }
-    let digest = format!("{digest:016x}");
-    let scored = Scored { name, digest, n_training, n_injected, scores };
+    let sample = sample.context("expected a model to compare, found none")?;
     ensure!(
-        scored.n_events() > 0,
-        "`{}` has no events to compare models with: {n_training} of those asked for were trained on, \
-         {n_injected} injected\n\
-         hint: ask for other rows, or give another stream",
+        !sample.is_weighted,
+        "events of `{}` have weights, which a paired bootstrap would have to draw by\n\
+         hint: `study roc` and `study rate` take weights",
         path.display()
     );
-    Ok(scored)
-}
-
-/// The rows that were asked for, none: all of `n_rows`; an open end is that of the stream.
-///
-/// # Errors
-/// Rows that the stream does not have.
-pub fn rows_within(rows: Option<&Range<u64>>, n_rows: u64, path: &Path) -> Result<Range<u64>> {
-    let rows = rows
-        .map_or(0..n_rows, |rows| rows.start..if rows.end == u64::MAX { n_rows } else { rows.end });
-    ensure!(
-        rows.start < rows.end && rows.end <= n_rows,
-        "rows {}..{} of `{}` are to be looked at, which holds rows 0..{n_rows}\n\
-         hint: choose a range within them, or another stream",
-        rows.start,
-        rows.end,
-        path.display()
-    );
-    Ok(rows)
+    Ok(Scored {
+        name: sample.name,
+        digest: sample.digest,
+        n_training: sample.n_left_out_as_trained_on,
+        n_injected: sample.n_left_out_as_injected,
+        scores,
+    })
 }
 
 /// Evaluates the network in floating point, event by event.

@@ -24,6 +24,7 @@ pub mod observables;
 pub mod pipeline;
 pub mod reader;
 pub mod ring;
+pub mod scoring;
 pub mod sink;
 pub mod source;
 pub mod study;

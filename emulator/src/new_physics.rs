@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 use scout40_studies::Error;
+use scout40_studies::bump::{Elsewhere, Scan, Spectrum};
 use scout40_studies::nplm::kernel::{self, KernelConfig};
 use scout40_studies::nplm::network::{self, NetworkConfig, Nuisances, measured_around};
 use scout40_studies::nplm::null::{Band, ChiSquared, empirical_p_value, z_from_p};
@@ -23,6 +24,16 @@ pub enum Test {
     Network(NetworkConfig),
     /// Of the number of events alone: what any test of shapes should beat.
     Count,
+    /// Of a bump on the spectrum of the one observable: the largest likelihood ratio of a scan. The reference is not
+    /// looked at.
+    Bump {
+        /// The means.
+        scan: Scan,
+        /// Edges of the bins.
+        edges: Vec<f64>,
+        /// Whether events are fitted one by one.
+        unbinned: bool,
+    },
 }
 
 /// How well the expected number of events is known, in logarithms: 0.05 is five per cent.
@@ -38,6 +49,7 @@ pub struct Norm {
 const MEASUREMENTS: u64 = 0x6d65_6173_7572_6564;
 
 impl Test {
+    /// NaN where a fit did not converge, which is for whoever counts toys to count.
     fn statistic(
         &self,
         experiment: &Experiment,
@@ -59,6 +71,19 @@ impl Test {
                 let (reference, data) = experiment.weights().split_at(experiment.n_reference());
                 let (expected, found) = (reference.iter().sum::<f64>(), data.iter().sum::<f64>());
                 Ok(2.0 * (found * (found / expected).ln() - (found - expected)))
+            }
+            Test::Bump { scan, edges, unbinned } => {
+                let values = &experiment.columns()[0][experiment.n_reference()..];
+                let spectrum = match unbinned {
+                    true => Spectrum::unbinned(edges, values),
+                    false => Spectrum::counted(edges, values),
+                };
+                match spectrum {
+                    Ok(spectrum) => scan.largest_q0(&spectrum),
+                    // Nothing is no excess.
+                    Err(Error::NoEvents { .. }) => Ok(0.0),
+                    Err(error) => Err(error),
+                }
             }
         }
     }
@@ -176,6 +201,63 @@ impl From<Band> for Spread {
     }
 }
 
+/// What describes the statistics of toys without signal, beyond their number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Shape {
+    /// A χ².
+    ChiSquared {
+        /// Degrees of freedom.
+        dof: f64,
+        /// Their standard error; 0 where they were given.
+        dof_error: f64,
+    },
+    /// The largest of a scan.
+    Elsewhere {
+        /// Upward crossings of the level 0.
+        upcrossings: f64,
+        /// Their standard error.
+        upcrossings_error: f64,
+    },
+}
+
+impl Shape {
+    /// The shape of these toys, and the probability of a larger Kolmogorov–Smirnov distance to it.
+    fn of(t: &[f64], settings: &Settings) -> Result<(Shape, f64), Error> {
+        if let Test::Bump { .. } = settings.test {
+            let found = Elsewhere::fit(t, settings.rng_seed)?;
+            let Elsewhere { upcrossings, upcrossings_error, ks_p_value, .. } = found;
+            return Ok((Shape::Elsewhere { upcrossings, upcrossings_error }, ks_p_value));
+        }
+        let chi = match settings.dof {
+            Some(dof) => ChiSquared::with_dof(t, dof)?,
+            None => ChiSquared::fit(t, settings.rng_seed)?,
+        };
+        let ChiSquared { dof, dof_error, ks_p_value, .. } = chi;
+        Ok((Shape::ChiSquared { dof, dof_error }, ks_p_value))
+    }
+
+    /// Probability of a statistic at least as large.
+    #[must_use]
+    pub fn p_value(self, t: f64) -> f64 {
+        let (ks_distance, ks_p_value) = (0.0, 1.0);
+        match self {
+            Shape::ChiSquared { dof, dof_error } => {
+                ChiSquared { dof, dof_error, ks_distance, ks_p_value }.p_value(t)
+            }
+            Shape::Elsewhere { upcrossings, upcrossings_error } => {
+                Elsewhere { upcrossings, upcrossings_error, ks_distance, ks_p_value }.p_value(t)
+            }
+        }
+    }
+
+    /// Its significance.
+    #[must_use]
+    pub fn z_score(self, t: f64) -> f64 {
+        z_from_p(self.p_value(t))
+    }
+}
+
 /// Toys without signal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Null {
@@ -185,14 +267,15 @@ pub struct Null {
     pub n_expected: f64,
     /// Events of the reference.
     pub n_reference: usize,
-    /// Degrees of freedom of the χ².
-    pub dof: f64,
-    /// Their standard error; 0 where they were given.
-    pub dof_error: f64,
-    /// Whether that χ² describes the toys.
+    /// What describes the toys.
+    #[serde(flatten)]
+    pub shape: Shape,
+    /// Whether it does.
     pub ks_p_value: f64,
-    /// The statistics.
+    /// The statistics; of toys whose fits failed infinite: they might have been anything.
     pub t: Vec<f64>,
+    /// How many these are.
+    pub n_not_converged: usize,
 }
 
 /// Toys with signal.
@@ -204,7 +287,7 @@ pub struct AtStrength {
     pub exposure: f64,
     /// Strength of the signal.
     pub strength: f64,
-    /// Significances by the χ².
+    /// Significances by the shape of the null.
     pub z: Spread,
     /// Significance of the median toy by counting toys without signal; where none is as large, that of one.
     pub z_empirical: f64,
@@ -212,8 +295,10 @@ pub struct AtStrength {
     pub z_empirical_is_limit: bool,
     /// Fraction of toys with Z of at least 2 and 5.
     pub power: [Spread; 2],
-    /// The statistics.
+    /// The statistics; of toys whose fits failed 0: nothing was noticed.
     pub t: Vec<f64>,
+    /// How many these are.
+    pub n_not_converged: usize,
 }
 
 /// The strength at which the median reaches Z = 2 and 5.
@@ -225,6 +310,8 @@ pub struct Reach {
     pub exposure: f64,
     /// For Z = 2 and 5; none where no strength that was tried is enough.
     pub strengths: [Option<f64>; 2],
+    /// Their standard errors, from those of the medians that they lie between.
+    pub errors: [Option<f64>; 2],
 }
 
 /// Levels of significance that are asked for.
@@ -274,50 +361,59 @@ pub fn run(
             };
         let Some((_, first)) = sources.first() else { continue };
         let (null, sizes) = toys("null", first, vec![0.0], settings.null_toys, journal)?;
-        let t = null.into_iter().flat_map(|point| point.values).collect::<Vec<_>>();
-        let chi = match settings.dof {
-            Some(dof) => ChiSquared::with_dof(&t, dof)?,
-            None => ChiSquared::fit(&t, settings.rng_seed)?,
-        };
+        let mut t = null.into_iter().flat_map(|point| point.values).collect::<Vec<_>>();
+        let n_not_converged = replace_nan(&mut t, f64::INFINITY);
+        let (shape, ks_p_value) = Shape::of(&t, settings)?;
         for (signal, source) in sources {
             let strengths = settings.strengths.clone();
             let (points, _) = toys(signal, source, strengths, settings.toys, journal)?;
-            let mut curve = vec![(0.0, 0.0)];
+            let mut curve = vec![(0.0, 0.0, 0.0)];
             for point in points {
-                let found = at_strength(signal, point, &chi, &t, settings.rng_seed)?;
-                curve.push((found.strength, found.z.value));
+                let found = at_strength(signal, point, shape, &t, settings.rng_seed)?;
+                curve.push((found.strength, found.z.value, found.z.error));
                 outcome.points.push(found);
             }
-            let strengths = LEVELS.map(|level| crossing(&curve, level));
-            outcome.reach.push(Reach { signal: signal.clone(), exposure, strengths });
+            let found = LEVELS.map(|level| crossing(&curve, level));
+            outcome.reach.push(Reach {
+                signal: signal.clone(),
+                exposure,
+                strengths: found.map(|found| Some(found?.0)),
+                errors: found.map(|found| Some(found?.1)),
+            });
         }
-        let ChiSquared { dof, dof_error, ks_p_value, .. } = chi;
         let (n_expected, n_reference) = sizes;
         outcome.nulls.push(Null {
             exposure,
             n_expected,
             n_reference,
-            dof,
-            dof_error,
+            shape,
             ks_p_value,
             t,
+            n_not_converged,
         });
     }
     Ok(outcome)
 }
 
+/// Puts something in the place of statistics of fits that failed, and counts them.
+fn replace_nan(t: &mut [f64], by: f64) -> usize {
+    let failed = t.iter_mut().filter(|t| t.is_nan());
+    failed.map(|t| *t = by).count()
+}
+
 fn at_strength(
     signal: &str,
-    point: Point,
-    chi: &ChiSquared,
+    mut point: Point,
+    shape: Shape,
     null: &[f64],
     rng_seed: u64,
 ) -> Result<AtStrength, Error> {
-    let z = point.band(rng_seed, |t| chi.z_score(t))?;
+    let n_not_converged = replace_nan(&mut point.values, 0.0);
+    let z = point.band(rng_seed, |t| shape.z_score(t))?;
     let median = point.band(rng_seed, |t| t)?.median;
     let p = empirical_p_value(null, median).value;
     let power = LEVELS.map(|level| {
-        let Interval { value, low, high } = point.fraction(|t| chi.z_score(t) >= level);
+        let Interval { value, low, high } = point.fraction(|t| shape.z_score(t) >= level);
         Spread { value, low, high, error: (high - low) / 2.0 }
     });
     Ok(AtStrength {
@@ -329,5 +425,6 @@ fn at_strength(
         z_empirical_is_limit: p == 0.0,
         power,
         t: point.values,
+        n_not_converged,
     })
 }

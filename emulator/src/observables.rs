@@ -11,9 +11,8 @@ use scout40_replay::event::{ColumnSet, EventRef};
 use scout40_studies::nplm::Sample;
 use scout40_studies::quantity::Quantity;
 
-use crate::comparison::Role;
 use crate::config::LoadedModel;
-use crate::study::sample::{Request, read};
+use crate::study::sample::{Request, Role, read};
 
 /// Something that has a value for each event.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,15 +104,20 @@ pub struct Selected {
     pub digest: String,
     /// Events that might have been: not trained on, not injected.
     pub n_events: u64,
-    /// Those that passed, each of weight 1.
+    /// Those that passed and have every observable.
     pub sample: Sample,
+    /// Whether events have weights of their own; otherwise all weigh 1.
+    pub is_weighted: bool,
+    /// Sum of the weights of all events.
+    weight: f64,
 }
 
 impl Selected {
-    /// Part of the events that passed.
+    /// Part of the events that passed, by weight.
     #[must_use]
     pub fn efficiency(&self) -> f64 {
-        self.sample.len() as f64 / self.n_events.max(1) as f64
+        let passed: f64 = self.sample.weights.iter().sum();
+        if self.weight > 0.0 { passed / self.weight } else { 0.0 }
     }
 }
 
@@ -132,9 +136,11 @@ pub fn select(
     let columns = looked_at.fold(ColumnSet::EMPTY, ColumnSet::union);
     let scorer = &selection.model.scorer;
     let mut values = vec![0.0; selection.observables.len()];
-    let request = Request { path, role, rows: None, columns };
+    let mut weight = 0.0;
+    let request = Request { columns, ..Request::new(path, role) };
     let stream = read(&request, Some(selection.model), &mut |events| {
-        'events: for (&place, &score) in events.kept.iter().zip(events.scores) {
+        'events: for (k, (&place, &score)) in events.kept.iter().zip(events.scores).enumerate() {
+            weight += events.weight(k);
             if score < selection.threshold {
                 continue;
             }
@@ -146,31 +152,19 @@ pub fn select(
                 }
             }
             sample.columns.iter_mut().zip(&values).for_each(|(column, &x)| column.push(x));
-            sample.weights.push(1.0);
+            sample.weights.push(events.weight(k));
         }
         progress(events.block.len() as u64);
         Ok(())
     })?;
-    Ok(Selected { name: stream.name, digest: stream.digest, n_events: stream.n_events, sample })
-}
-
-/// Scores of all events of a background that may be looked at.
-///
-/// # Errors
-/// As [`select`].
-pub fn background_scores(
-    path: &Path,
-    model: &LoadedModel,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Vec<Score>> {
-    let mut scores = Vec::new();
-    let request = Request { path, role: Role::Background, rows: None, columns: ColumnSet::EMPTY };
-    read(&request, Some(model), &mut |events| {
-        scores.extend_from_slice(events.scores);
-        progress(events.block.len() as u64);
-        Ok(())
-    })?;
-    Ok(scores)
+    Ok(Selected {
+        name: stream.name,
+        digest: stream.digest,
+        n_events: stream.n_events,
+        is_weighted: stream.is_weighted,
+        sample,
+        weight,
+    })
 }
 
 #[cfg(test)]

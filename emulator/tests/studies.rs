@@ -152,13 +152,13 @@ fn equal_weights_change_nothing_and_impossible_ones_are_told_by_row() {
         (json(&desk, &format!("{stem}.json")), json(&desk, &format!("c{stem}.json")))
     };
     let ((plain, shapes), (weighted, weighted_shapes)) = (study(GOOD, "a"), study("two.s40", "b"));
-    assert_eq!(plain["background"]["is_weighted"], false);
-    assert_eq!(weighted["background"]["is_weighted"], true);
-    for (a, b) in plain["scan"]["choices"]
+    assert_eq!(plain["models"][0]["background"]["is_weighted"], false);
+    assert_eq!(weighted["models"][0]["background"]["is_weighted"], true);
+    for (a, b) in plain["models"][0]["scan"]["choices"]
         .as_array()
         .unwrap()
         .iter()
-        .zip(weighted["scan"]["choices"].as_array().unwrap())
+        .zip(weighted["models"][0]["scan"]["choices"].as_array().unwrap())
     {
         assert_eq!(a["threshold"], b["threshold"]);
         let difference = a["value"].as_f64().unwrap() / b["value"].as_f64().unwrap() - 1.0;
@@ -182,6 +182,85 @@ fn equal_weights_change_nothing_and_impossible_ones_are_told_by_row() {
     write_weighted(&desk, "streams/hChToTauNu.s40", "nothing.s40", |_| 0.0);
     let words = format!("study scan {MODEL} --background {GOOD} --signal nothing.s40");
     refused(&desk, 1, &words, &["nothing.s40", "weight above zero"]);
+}
+
+#[test]
+fn a_run_calibrates_with_the_weights_that_the_study_knows() {
+    let desk = Desk::new();
+    // Weights that grow with the row: thresholds of rates are others than without.
+    let weight = |row: usize| 1.0 + (row % 7) as f64;
+    write_weighted(&desk, "streams/hToTauTau.s40", "weighted.s40", weight);
+    let run = |background: &str| {
+        desk.done(&format!(
+            "run {GOOD} {MODEL} --target-rate 1MHz --calibrate {background} --rate max --out {background}-run"
+        ));
+        json(&desk, &format!("{background}-run/summary.json"))["calibrations"][0].clone()
+    };
+    let calibrated = run("weighted.s40");
+    desk.done(&format!("study rate {MODEL} --background weighted.s40 --rates 1MHz -o weighted"));
+    let point = &json(&desk, "weighted.json")["working_points"][0];
+    assert_eq!(calibrated["threshold"], point["threshold"], "{calibrated}");
+    assert_eq!(calibrated["rate_khz"], point["rate_khz"]["value"]);
+    assert_eq!(calibrated["rate_khz_high"], point["rate_khz"]["high"]);
+    write_weighted(&desk, "streams/hToTauTau.s40", "equal.s40", |_| 3.0);
+    assert_ne!(run("equal.s40")["threshold"], calibrated["threshold"]);
+}
+
+#[test]
+fn weights_count_in_fits_of_pile_up_and_in_toys_and_are_refused_where_they_cannot() {
+    let desk = Desk::new();
+    let stream = "streams/zero-bias.s40";
+    write_weighted(&desk, stream, "two.s40", |_| 2.0);
+    let rate = |background: &str, stem: &str| {
+        desk.done(&format!(
+            "study rate {MODEL} --background {background} --rates 1MHz --pile-up {background} --forecast 80 -o {stem}"
+        ));
+        json(&desk, &format!("{stem}.json"))["pile_up"][0].clone()
+    };
+    let (plain, weighted) = (rate(ZERO_BIAS, "a"), rate("two.s40", "b"));
+    assert_eq!(plain["measured"], weighted["measured"]);
+    assert_eq!(plain["curves"], weighted["curves"]);
+    assert!(plain["measured"].as_array().unwrap().len() > 4);
+    // Toys of weighted events: part of the weight passes, and equal weights change nothing.
+    let nplm = |background: &str, stem: &str| {
+        desk.done(&format!(
+            "study nplm {MODEL} --background {background} {SIGNAL} --accept 0.01 --exposure 30000 \
+             --observables met --strengths 0.01 --null-toys 10 --toys 2 --centres 50 --lambda 1e-6 -o {stem}"
+        ));
+        json(&desk, &format!("{stem}.json"))["outcomes"][0][1]["nulls"][0].clone()
+    };
+    let (plain, weighted) = (nplm(ZERO_BIAS, "c"), nplm("two.s40", "d"));
+    for what in ["n_expected", "n_reference"] {
+        assert_eq!(plain[what], weighted[what], "{what}");
+    }
+    let bump = format!("study bump {MODEL} --input two.s40 --width 60");
+    refused(&desk, 1, &bump, &["two.s40", "weights", "hint:"]);
+    let compare = format!("study compare {MODEL} --background two.s40 {SIGNAL} --rates 1MHz");
+    refused(&desk, 1, &compare, &["two.s40", "weights", "hint:"]);
+}
+
+#[test]
+fn models_side_by_side_are_each_what_they_are_alone() {
+    let desk = Desk::new();
+    let scan = |models: &str, stem: &str| {
+        let words =
+            format!("study scan --model {models} --background {ZERO_BIAS} {SIGNAL} -o {stem}");
+        (desk.done(&words).stdout, json(&desk, &format!("{stem}.json"))["models"].clone())
+    };
+    let (forest, ae) = ("fixtures/models/forest.model", "fixtures/models/autoencoder.model");
+    let (text, both) = scan(&format!("{forest} {ae}"), "both");
+    for (k, path) in [forest, ae].into_iter().enumerate() {
+        let (_, alone) = scan(path, &format!("alone{k}"));
+        assert_eq!(alone.as_array().unwrap().len(), 1);
+        assert_eq!(both[k], alone[0]);
+    }
+    assert!(text.contains("efficiency of forest [%]") && text.contains("model"), "{text}");
+    let csv = String::from_utf8(desk.bytes("both.csv")).unwrap();
+    assert!(csv.starts_with("model,threshold") && csv.contains("\n\"autoencoder\","), "{csv}");
+    let menu = format!(
+        "study scan --model {forest} {ae} --background {ZERO_BIAS} {SIGNAL} --write-menu m.toml"
+    );
+    refused(&desk, 2, &menu, &["one model"]);
 }
 
 /// Decisions of two algorithms about so many events: every second, every third; plain booleans.
@@ -225,6 +304,55 @@ fn recorded_decisions_of_algorithms_are_lines_of_a_menu() {
     refused(&desk, 1, &few, &["of 499 events", "holds 500", "hint"]);
     let signal = format!("{rate} {SIGNAL} --seeds {good}=seeds.parquet");
     refused(&desk, 1, &signal, &["no recorded decisions are given", "hChToTauNu.s40"]);
+}
+
+/// The public CERN set is not part of the repository: `SCOUT40_CERN_SEEDS=DATA.parquet=SEEDS.parquet` names a file of
+/// it and that of its decisions. Each algorithm's column is counted here through the row interface of the parquet
+/// library, value by value; the study reads columns, joins by `order` and counts rates.
+#[test]
+fn decisions_of_the_public_set_are_counted_as_its_columns_have_them() {
+    use parquet::file::reader::FileReader;
+    use parquet::record::Field;
+    let Ok(given) = std::env::var("SCOUT40_CERN_SEEDS") else { return };
+    let (data, seeds) = given.split_once('=').unwrap();
+    let desk = Desk::new();
+    desk.done(&format!("convert {data} data.s40 --place fill"));
+    let rate = format!("study rate {MODEL} --background data.s40 --threshold raw:-99999");
+    desk.done(&format!("{rate} --seeds data.s40={seeds} -o r"));
+    let report = json(&desk, "r.json");
+    let file = std::fs::File::open(seeds).unwrap();
+    let reader = parquet::file::reader::SerializedFileReader::new(file).unwrap();
+    let mut taken = std::collections::BTreeMap::<String, u64>::new();
+    let mut n_rows = 0_u64;
+    for row in reader.get_row_iter(None).unwrap() {
+        let row = row.unwrap();
+        let columns: Vec<_> = row.get_column_iter().collect();
+        let is_saturated = columns.iter().any(|(name, value)| {
+            name.as_str() == "order" && matches!(value, Field::Long(-1) | Field::Int(-1))
+        });
+        if is_saturated {
+            continue;
+        }
+        n_rows += 1;
+        for (name, value) in columns {
+            let decision = match value {
+                Field::Bool(decision) => *decision,
+                Field::ListInternal(list) => list.elements() == [Field::Bool(true)],
+                _ => continue,
+            };
+            *taken.entry(name.clone()).or_default() += u64::from(decision);
+        }
+    }
+    assert_eq!(report["background"]["n_events"].as_u64(), Some(n_rows));
+    let lines = report["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), taken.len());
+    let khz_of_one =
+        report["filling_scheme"]["collision_rate_hz"].as_f64().unwrap() / n_rows as f64 / 1000.0;
+    for line in lines {
+        let found = line["rate_khz"]["value"].as_f64().unwrap() / khz_of_one;
+        let expected = taken[line["name"].as_str().unwrap()];
+        assert!((found - expected as f64).abs() < 1e-6, "{line}: {expected}");
+    }
 }
 
 #[test]

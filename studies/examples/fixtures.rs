@@ -135,7 +135,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .save(&folder.join("sculpting"))?;
 
     let mut counts = PileUpCounts::new(&(6..19).map(|k| f64::from(5 * k)).collect::<Vec<_>>())?;
-    counts.add(&zero_bias.pile_up, &accepted)?;
+    counts.add(&zero_bias.pile_up, &accepted, None)?;
     let rates = counts.rates(collision_rate_hz);
     let points: Vec<_> = rates.iter().map(RateAtPileUp::point).collect();
     let (line, parabola) = (fit(&points, 1)?, fit(&points, 2)?);

@@ -29,7 +29,12 @@ pub fn roc(title: &str, curves: &[(&str, Roc)]) -> Plot {
 #[must_use]
 pub fn efficiency_at_rate(title: &str, names: &[&str], points: &[ScanPoint]) -> Plot {
     let x = Axis::log("Background rate").unit("kHz");
-    let plot = Plot::new(title, x, Axis::log("Signal efficiency"));
+    with_efficiencies(Plot::new(title, x, Axis::log("Signal efficiency")), names, points)
+}
+
+/// Adds such curves to a figure: those of another model, say.
+#[must_use]
+pub fn with_efficiencies(plot: Plot, names: &[&str], points: &[ScanPoint]) -> Plot {
     names.iter().enumerate().fold(plot, |plot, (signal, name)| {
         let efficiency =
             |point: &ScanPoint| (point.rate_khz.value, point.signal_efficiencies[signal]);
@@ -147,7 +152,8 @@ mod tests {
         let rate = |k: u32| RateAtPileUp {
             pile_up: f64::from(10 * k),
             rate_khz: crate::rate::garwood(u64::from(k * k), ONE_SIGMA),
-            scored: 1000,
+            n_crossings: 1000.0,
+            weight: 1000.0,
         };
         let rates: Vec<RateAtPileUp> = (2..10).map(rate).collect();
         let points: Vec<Point> = rates.iter().map(RateAtPileUp::point).collect();

@@ -84,16 +84,22 @@ impl Point {
     }
 }
 
-/// The smallest strength at which a rising curve (strength, value), in ascending order of strength, reaches a level:
-/// between the last point below and the first one above, on a straight line. None if it never does.
+/// The smallest strength at which a rising curve (strength, value, error of the value), in ascending order of strength,
+/// reaches a level, with its error: between the last point below and the first one above, on a straight line, whose
+/// ends have independent errors. None if it never does. The error is that of the ends alone: it knows nothing
+/// of a curve that is not straight between them.
 #[must_use]
-pub fn crossing(curve: &[(f64, f64)], level: f64) -> Option<f64> {
-    let first = curve.iter().position(|&(_, value)| value >= level)?;
-    let (x, y) = curve[first];
-    let Some(&(x_before, y_before)) = first.checked_sub(1).and_then(|k| curve.get(k)) else {
-        return Some(x);
+pub fn crossing(curve: &[(f64, f64, f64)], level: f64) -> Option<(f64, f64)> {
+    let first = curve.iter().position(|&(_, value, _)| value >= level)?;
+    let (x, y, error) = curve[first];
+    let Some(&(x_before, y_before, error_before)) = first.checked_sub(1).and_then(|k| curve.get(k))
+    else {
+        return Some((x, 0.0));
     };
-    Some(x_before + (x - x_before) * (level - y_before) / (y - y_before))
+    let part = (level - y_before) / (y - y_before);
+    let variance = ((1.0 - part) * error_before).powi(2) + (part * error).powi(2);
+    let slope = (y - y_before) / (x - x_before);
+    Some((x_before + part * (x - x_before), variance.sqrt() / slope))
 }
 
 #[cfg(test)]
@@ -125,11 +131,27 @@ mod tests {
 
     #[test]
     fn a_level_is_crossed_on_a_straight_line() {
-        let curve = [(0.0, 0.0), (1.0, 1.0), (3.0, 5.0)];
-        assert_eq!(crossing(&curve, 2.0), Some(1.5));
-        assert_eq!(crossing(&curve, 5.0), Some(3.0));
+        let curve = [(0.0, 0.0, 0.0), (1.0, 1.0, 0.1), (3.0, 5.0, 0.2)];
+        assert!((crossing(&curve, 2.0).unwrap().0 - 1.5).abs() < 1e-15);
+        assert!((crossing(&curve, 5.0).unwrap().0 - 3.0).abs() < 1e-15);
         assert_eq!(crossing(&curve, 6.0), None);
-        assert_eq!(crossing(&curve, -1.0), Some(0.0));
+        assert_eq!(crossing(&curve, -1.0), Some((0.0, 0.0)));
         assert_eq!(crossing(&[], 1.0), None);
+    }
+
+    #[test]
+    fn the_error_of_a_crossing_is_its_spread_where_the_ends_fluctuate() {
+        let curve = [(1.0, 1.0, 0.1), (3.0, 5.0, 0.2)];
+        let (_, error) = crossing(&curve, 2.0).unwrap();
+        let mut stream = Stream::of(5, 0);
+        let n = 4000;
+        let crossings: Vec<f64> = (0..n)
+            .map(|_| curve.map(|(x, y, error)| (x, y + error * stream.normal(), error)))
+            .map(|curve| crossing(&curve, 2.0).unwrap().0)
+            .collect();
+        let mean = crossings.iter().sum::<f64>() / f64::from(n);
+        let variance = crossings.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+        // 1 / √(2n) is 1.1 %, second order another.
+        assert!((variance.sqrt() / error - 1.0).abs() < 0.06, "{} {error}", variance.sqrt());
     }
 }

@@ -50,6 +50,15 @@ pub fn rows(text: &str) -> Result<Range<u64>, String> {
     if range.start < range.end { Ok(range) } else { Err(expected()) }
 }
 
+/// A range of numbers `A..B`.
+pub fn interval(text: &str) -> Result<(f64, f64), String> {
+    let numbers = text.split_once("..").and_then(|(a, b)| {
+        let (a, b): (f64, f64) = (a.trim().parse().ok()?, b.trim().parse().ok()?);
+        (a < b && a.is_finite() && b.is_finite()).then_some((a, b))
+    });
+    numbers.ok_or_else(|| format!("expected a range such as `0..600`, found `{text}`"))
+}
+
 /// The name of a format that streams are written in.
 pub fn target(text: &str) -> Result<Target, String> {
     one_of(text, Target::ALL.map(|target| (target.name(), target)))
@@ -92,5 +101,14 @@ mod tests {
         }
         assert_eq!(frequency("1kHz"), Ok(1000.0));
         assert!(frequency("0Hz").is_err());
+    }
+
+    #[test]
+    fn intervals_have_two_ends() {
+        assert_eq!(interval("0..600"), Ok((0.0, 600.0)));
+        assert_eq!(interval("-3.5..2"), Ok((-3.5, 2.0)));
+        for bad in ["", "5", "5..5", "6..5", "a..b", "0..inf", "nan..1"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
     }
 }

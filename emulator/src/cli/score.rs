@@ -18,8 +18,8 @@ use scout40_replay::source::{FileSource, Source};
 
 use super::engine::EngineArgs;
 use super::output::{grouped, print, progress_bar, refuse_overwrite};
-use crate::calibrate::{score_stream, training_rows};
 use crate::config::LoadedModel;
+use crate::scoring::{score_stream, training_rows};
 use crate::trigger::Threshold;
 
 /// Scores every event of a stream into a parquet file.

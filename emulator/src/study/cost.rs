@@ -8,9 +8,9 @@ use scout40_models::RowBuffer;
 use scout40_replay::source::FileSource;
 
 use crate::batch::BATCH_MAX;
-use crate::calibrate::each_block;
 use crate::clock::Clock;
 use crate::config::LoadedModel;
+use crate::scoring::each_block;
 
 /// Batches that are scored again and again: few enough to stay in a core's cache.
 const BATCHES: usize = 32;

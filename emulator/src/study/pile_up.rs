@@ -3,16 +3,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use scout40_replay::event::{Column, ColumnSet};
 use scout40_studies::pile_up::{PileUpCounts, RateAtPileUp};
-use scout40_studies::rate::{Interval, ONE_SIGMA, rate_khz};
+use scout40_studies::rate::ONE_SIGMA;
 use scout40_studies::regression::{Fit, Point, fit};
 use serde::Serialize;
 
 use super::points::{Measured, WorkingPoint};
-use super::sample::{Request, Sample, check_scores, read};
-use crate::comparison::Role;
+use super::sample::{Request, Role, Sample, check_scores, read};
 use crate::config::LoadedModel;
 
 /// Largest pile-up that is looked at: several times what the LHC will ever have.
@@ -45,8 +44,8 @@ pub struct Predicted {
     pub curve_khz: Measured,
     /// The same with the interval for one further range of `n_crossings`.
     pub prediction_khz: Measured,
-    /// Crossings of that range.
-    pub n_crossings: u64,
+    /// Crossings of that range, as many equal ones as they are worth.
+    pub n_crossings: f64,
     /// What was measured there, if anything was.
     pub measured_khz: Option<Measured>,
 }
@@ -79,8 +78,8 @@ pub struct Curve {
 pub struct RateOfPileUp {
     /// The working point.
     pub point: String,
-    /// Ranges of the fitted samples: mean pile-up, rate, crossings.
-    pub measured: Vec<(f64, Measured, u64)>,
+    /// Ranges of the fitted samples: mean pile-up, rate, crossings (as many equal ones as they are worth).
+    pub measured: Vec<(f64, Measured, f64)>,
     /// The curves through them.
     pub curves: Vec<Curve>,
     /// To draw them.
@@ -94,7 +93,7 @@ pub struct RateOfPileUp {
 /// Measures, fits and forecasts; one result for each working point.
 ///
 /// # Errors
-/// Streams that cannot be read or do not know their pile-up, weighted events, fewer ranges than a parabola needs.
+/// Streams that cannot be read or do not know their pile-up, fewer ranges than a parabola needs.
 pub fn forecast(
     forecast: &Forecast,
     model: Option<&LoadedModel>,
@@ -106,7 +105,7 @@ pub fn forecast(
     samples.extend(others);
     let rate_hz = forecast.collision_rate_hz;
     let of_point = |(point, (fitted, checked)): (&WorkingPoint, (&PileUpCounts, &PileUpCounts))| {
-        let all = all(checked, rate_hz);
+        let all = checked.rate(rate_hz);
         of_rates(&point.name, &fitted.rates(rate_hz), (&checked.rates(rate_hz), all), forecast.at)
             .with_context(|| format!("while fitting the rate of {} to pile-up", point.name))
     };
@@ -130,20 +129,17 @@ fn count(
     for path in paths {
         check_scores(path, model)?;
         let columns = ColumnSet::EMPTY.with(Column::PileUp);
-        let request = Request { path, role: Role::Background, rows: None, columns };
+        let request = Request { columns, ..Request::new(path, Role::Background) };
         samples.push(read(&request, model, &mut |events| {
             progress(events.block.len() as u64);
-            ensure!(
-                events.weights.is_empty(),
-                "expected crossings that weigh the same, found weights"
-            );
+            let weights = (!events.weights.is_empty()).then_some(events.weights);
             let all = events.block.get::<f32>(Column::PileUp);
             pile_up.clear();
             pile_up.extend(events.kept.iter().map(|&event| all[event]));
             for (point, counts) in points.iter().zip(&mut counts) {
                 accepted.clear();
                 accepted.extend(events.scores.iter().map(|&score| score >= point.threshold));
-                counts.add(&pile_up, &accepted)?;
+                counts.add(&pile_up, &accepted, weights)?;
             }
             Ok(())
         })?);
@@ -151,36 +147,24 @@ fn count(
     Ok((samples, counts))
 }
 
-/// The rate of all crossings together, if there are any.
-fn all(counts: &PileUpCounts, collision_rate_hz: f64) -> Option<Interval> {
-    let ranges = counts.rates(collision_rate_hz);
-    let scored: u64 = ranges.iter().map(|range| range.scored).sum();
-    // Rates of ranges are accepted / scored times that of collisions.
-    let accepted = |range: &RateAtPileUp| {
-        range.rate_khz.value * 1000.0 / collision_rate_hz * range.scored as f64
-    };
-    let accepted = ranges.iter().map(accepted).sum::<f64>().round() as u64;
-    (scored > 0).then(|| rate_khz(accepted, scored, scored, collision_rate_hz))
-}
-
 fn of_rates(
     point: &str,
     fitted: &[RateAtPileUp],
-    (checked, all_checked): (&[RateAtPileUp], Option<Interval>),
+    (checked, all_checked): (&[RateAtPileUp], Option<RateAtPileUp>),
     at: &[f64],
 ) -> Result<RateOfPileUp> {
     let points: Vec<Point> = fitted.iter().map(RateAtPileUp::point).collect();
-    let mut sizes: Vec<u64> = fitted.iter().map(|range| range.scored).collect();
-    sizes.sort_unstable();
+    let mut sizes: Vec<f64> = fitted.iter().map(|range| range.n_crossings).collect();
+    sizes.sort_by(f64::total_cmp);
     // A forecast range has as many crossings as most of those measured.
-    let typical = sizes.get(sizes.len() / 2).copied().unwrap_or(1);
+    let typical = sizes.get(sizes.len() / 2).copied().unwrap_or(1.0);
     let mut curves = Vec::new();
     for (name, degree) in [("line", 1), ("parabola", 2)] {
         let fit = fit(&points, degree).context(
             "hint: fit samples of different pile-up, or narrower ranges with `--pile-up-width`",
         )?;
-        let predicted = |pile_up: f64, n_crossings: u64, measured: Option<Measured>| {
-            let found = fit.predict(pile_up, n_crossings as f64, ONE_SIGMA)?;
+        let predicted = |pile_up: f64, n_crossings: f64, measured: Option<Measured>| {
+            let found = fit.predict(pile_up, n_crossings, ONE_SIGMA)?;
             Ok(Predicted {
                 pile_up,
                 curve_khz: found.curve.into(),
@@ -190,7 +174,7 @@ fn of_rates(
             })
         };
         let check = |range: &RateAtPileUp| {
-            predicted(range.pile_up, range.scored, Some(range.rate_khz.into()))
+            predicted(range.pile_up, range.n_crossings, Some(range.rate_khz.into()))
         };
         let checks = checked.iter().map(check).collect::<Result<Vec<Predicted>>>()?;
         curves.push(Curve {
@@ -199,7 +183,7 @@ fn of_rates(
             r_squared: fit.r_squared(),
             p_value_of_highest: fit.p_value_of_highest(),
             forecasts: at.iter().map(|&x| predicted(x, typical, None)).collect::<Result<_>>()?,
-            whole: whole(&checks, all_checked),
+            whole: whole(&checks, checked, all_checked),
             checks: checks
                 .into_iter()
                 .filter(|check| is_shown(check.n_crossings, checked))
@@ -208,25 +192,29 @@ fn of_rates(
         });
     }
     let shown = |ranges: &[RateAtPileUp]| -> Vec<RateAtPileUp> {
-        ranges.iter().filter(|range| is_shown(range.scored, ranges)).copied().collect()
+        ranges.iter().filter(|range| is_shown(range.n_crossings, ranges)).copied().collect()
     };
     let (fitted, checked) = (shown(fitted), shown(checked));
-    let range = |range: &RateAtPileUp| (range.pile_up, range.rate_khz.into(), range.scored);
+    let range = |range: &RateAtPileUp| (range.pile_up, range.rate_khz.into(), range.n_crossings);
     let measured = fitted.iter().map(range).collect();
     Ok(RateOfPileUp { point: point.to_owned(), measured, curves, fitted, checked })
 }
 
-fn is_shown(n_crossings: u64, ranges: &[RateAtPileUp]) -> bool {
-    let all: u64 = ranges.iter().map(|range| range.scored).sum();
-    n_crossings as f64 >= SHOWN_FROM * all as f64
+fn is_shown(n_crossings: f64, ranges: &[RateAtPileUp]) -> bool {
+    let all: f64 = ranges.iter().map(|range| range.n_crossings).sum();
+    n_crossings >= SHOWN_FROM * all
 }
 
-/// All ranges together.
-fn whole(checks: &[Predicted], measured: Option<Interval>) -> Option<Predicted> {
-    let n_crossings: u64 = checks.iter().map(|check| check.n_crossings).sum();
+/// All ranges together: the mean of the curve over them, each as often as its crossings weigh.
+fn whole(
+    checks: &[Predicted],
+    checked: &[RateAtPileUp],
+    all: Option<RateAtPileUp>,
+) -> Option<Predicted> {
+    let all = all?;
     let mean = |of: &dyn Fn(&Predicted) -> f64| {
-        let terms = checks.iter().map(|check| check.n_crossings as f64 * of(check));
-        terms.sum::<f64>() / n_crossings as f64
+        let terms = checks.iter().zip(checked).map(|(check, range)| range.weight * of(check));
+        terms.sum::<f64>() / all.weight
     };
     let curve_khz = Measured {
         value: mean(&|check| check.curve_khz.value),
@@ -234,17 +222,19 @@ fn whole(checks: &[Predicted], measured: Option<Interval>) -> Option<Predicted> 
         high: mean(&|check| check.curve_khz.high),
     };
     Some(Predicted {
-        pile_up: mean(&|check| check.pile_up),
+        pile_up: all.pile_up,
         curve_khz,
         // Of so many crossings the curve is all that there is to be uncertain of.
         prediction_khz: curve_khz,
-        n_crossings,
-        measured_khz: Some(measured?.into()),
+        n_crossings: all.n_crossings,
+        measured_khz: Some(all.rate_khz.into()),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use scout40_studies::rate::rate_khz;
+
     use super::*;
 
     #[test]
@@ -253,17 +243,18 @@ mod tests {
         let range = |pile_up: u64| RateAtPileUp {
             pile_up: pile_up as f64,
             rate_khz: rate_khz(2 * pile_up * pile_up, 1_000_000, 1_000_000, 30e6),
-            scored: 1_000_000,
+            n_crossings: 1e6,
+            weight: 1e6,
         };
         let fitted: Vec<RateAtPileUp> = (30..=70).step_by(5).map(range).collect();
         let checked: Vec<RateAtPileUp> = [80, 90].map(range).to_vec();
         let mut counts = PileUpCounts::new(&[75.0, 85.0, 95.0]).unwrap();
         for pile_up in [80_u32, 90] {
             let accepted: Vec<bool> = (0..1_000_000).map(|k| k < 2 * pile_up * pile_up).collect();
-            counts.add(&vec![pile_up as f32; accepted.len()], &accepted).unwrap();
+            counts.add(&vec![pile_up as f32; accepted.len()], &accepted, None).unwrap();
         }
-        let all = all(&counts, 30e6).unwrap();
-        assert!((all.value - 30e3 * (6400.0 + 8100.0) * 1e-6).abs() < 1e-9);
+        let all = counts.rate(30e6).unwrap();
+        assert!((all.rate_khz.value - 30e3 * (6400.0 + 8100.0) * 1e-6).abs() < 1e-9);
         assert_eq!(counts.rates(30e6), checked);
         let found = of_rates("AD", &fitted, (&checked, Some(all)), &[100.0]).unwrap();
         let [line, parabola] = &found.curves[..] else { panic!("two curves") };
@@ -274,7 +265,7 @@ mod tests {
         assert!((check.curve_khz.value - check.measured_khz.unwrap().value).abs() < 1e-6 * exact);
         assert!(parabola.r_squared > line.r_squared);
         let whole = parabola.whole.unwrap();
-        assert!((whole.curve_khz.value - all.value).abs() < 1e-6, "{whole:?}");
+        assert!((whole.curve_khz.value - all.rate_khz.value).abs() < 1e-6, "{whole:?}");
         let few = of_rates("AD", &[range(30), range(40)], (&[], None), &[]).unwrap_err();
         assert!(format!("{few:#}").contains("hint: fit samples of different pile-up"), "{few:#}");
     }

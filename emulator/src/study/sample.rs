@@ -18,12 +18,21 @@ use scout40_studies::spectrum::Spectrum;
 use scout40_studies::weights::{ScoreWeights, check_weights};
 use serde::Serialize;
 
-use crate::calibrate::{each_block, score_stream, training_rows};
-use crate::comparison::{Role, rows_within};
 use crate::config::LoadedModel;
+use crate::scoring::{each_block, score_stream, training_rows};
+
+/// What a sample is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Signal in it is left out.
+    Background,
+    /// Everything in it is signal.
+    Signal,
+}
 
 /// Which events of which stream.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a scorer has none")]
 pub struct Request<'a> {
     /// The stream.
     pub path: &'a Path,
@@ -33,6 +42,16 @@ pub struct Request<'a> {
     pub rows: Option<&'a Range<u64>>,
     /// Columns that the study looks at itself.
     pub columns: ColumnSet,
+    /// Models besides the one that scores whose training events are left out, so that all see the same.
+    pub not_trained_on: &'a [&'a LoadedModel],
+}
+
+impl<'a> Request<'a> {
+    /// All events of a stream, whose own columns nobody looks at.
+    #[must_use]
+    pub fn new(path: &'a Path, role: Role) -> Request<'a> {
+        Request { path, role, rows: None, columns: ColumnSet::EMPTY, not_trained_on: &[] }
+    }
 }
 
 /// Events of a block that may be looked at.
@@ -96,26 +115,20 @@ pub fn read(
             path.display()
         )
     })?;
-    let has = source.columns();
-    let missing = request.columns.minus(has);
     ensure!(
-        missing.is_empty(),
-        "`{}` lacks columns {} that the study looks at\n\
-         hint: convert it again with them, or ask for something else",
-        path.display(),
-        missing.names()
+        index.n_crossings > 0,
+        "`{}`: expected events, found none\nhint: convert it again, or give another stream",
+        path.display()
     );
-    let mut extra = ColumnSet::EMPTY.with(Column::Weight);
-    if request.role == Role::Background {
-        extra = extra.with(Column::TruthProcess);
-    }
-    if model.is_none() {
-        extra = extra.with(Column::Score);
-    }
-    let columns = extra.intersection(has).union(request.columns);
+    let has = source.columns();
+    let columns = columns(request, model.is_some(), has)?;
     let mut reader = Reader {
         rows: rows_within(request.rows, index.n_crossings, path)?,
-        trained: model.map_or(Vec::new(), |model| training_rows(model, index.digest)),
+        trained: model
+            .iter()
+            .chain(request.not_trained_on)
+            .flat_map(|model| training_rows(model, index.digest))
+            .collect(),
         row: 0,
         kept: Vec::new(),
         scores: Vec::new(),
@@ -149,6 +162,26 @@ pub fn read(
         sample.n_left_out_as_injected
     );
     Ok(sample)
+}
+
+/// Columns to read of those that a stream has.
+fn columns(request: &Request, has_model: bool, has: ColumnSet) -> Result<ColumnSet> {
+    let missing = request.columns.minus(has);
+    ensure!(
+        missing.is_empty(),
+        "`{}` lacks columns {} that the study looks at\n\
+         hint: convert it again with them, or ask for something else",
+        request.path.display(),
+        missing.names()
+    );
+    let mut extra = ColumnSet::EMPTY.with(Column::Weight);
+    if request.role == Role::Background {
+        extra = extra.with(Column::TruthProcess);
+    }
+    if !has_model {
+        extra = extra.with(Column::Score);
+    }
+    Ok(extra.intersection(has).union(request.columns))
 }
 
 struct Reader {
@@ -209,6 +242,24 @@ impl Reader {
             weights: &self.weights,
         })
     }
+}
+
+/// The rows that were asked for, none: all of `n_rows`; an open end is that of the stream.
+///
+/// # Errors
+/// Rows that the stream does not have.
+pub fn rows_within(rows: Option<&Range<u64>>, n_rows: u64, path: &Path) -> Result<Range<u64>> {
+    let rows = rows
+        .map_or(0..n_rows, |rows| rows.start..if rows.end == u64::MAX { n_rows } else { rows.end });
+    ensure!(
+        rows.start < rows.end && rows.end <= n_rows,
+        "rows {}..{} of `{}` are to be looked at, which holds rows 0..{n_rows}\n\
+         hint: choose a range within them, or another stream",
+        rows.start,
+        rows.end,
+        path.display()
+    );
+    Ok(rows)
 }
 
 /// Number of crossings of a stream, for progress bars; 0 where it is not known.

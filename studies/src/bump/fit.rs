@@ -1,14 +1,14 @@
 //! One fit of a spectrum: its function, its derivatives, its minimum.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use argmin::core::{CostFunction, Executor, Gradient, State as _};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use faer::linalg::solvers::Solve as _;
 use faer::{Mat, Side};
-use statrs::function::erf::erf;
 
+use super::spectrum::{Peak, Spectrum};
 use crate::error::{Error, check};
 
 /// The shape of the background; z is x scaled to −1…1 over the spectrum.
@@ -32,20 +32,25 @@ impl Background {
             Background::Exponential { degree } | Background::Polynomial { degree } => degree,
         }
     }
-}
 
-/// Counts between edges.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spectrum {
-    edges: Vec<f64>,
-    counts: Vec<f64>,
-    /// `[bin][point]`: where the density is evaluated, and what a point counts for.
-    points: Vec<[(f64, f64); 3]>,
-}
+    /// The density by z.
+    pub(super) fn density(self, coefficients: &[f64], z: f64) -> f64 {
+        let value = coefficients.iter().rev().fold(0.0, |sum, c| sum * z + c);
+        match self {
+            // Steps that are far too wide must not overflow.
+            Background::Exponential { .. } => value.min(300.0).exp(),
+            Background::Polynomial { .. } => value,
+        }
+    }
 
-/// Points and weights of Gauss–Legendre integration on −1…1: exact to the fifth power.
-const GAUSS: [(f64, f64); 3] =
-    [(-0.774_596_669_241_483_4, 5.0 / 9.0), (0.0, 8.0 / 9.0), (0.774_596_669_241_483_4, 5.0 / 9.0)];
+    /// By how much the density changes with the value of the polynomial.
+    fn by_value(self, density: f64) -> f64 {
+        match self {
+            Background::Exponential { .. } => density,
+            Background::Polynomial { .. } => 1.0,
+        }
+    }
+}
 
 /// A minimum.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,91 +59,29 @@ pub struct Fitted {
     pub coefficients: Vec<f64>,
     /// Signal events; 0 without a signal.
     pub signal: f64,
-    /// Their standard error, of the expected information; 0 without a signal.
+    /// Their standard error, of the expected information (observed, where events are fitted); 0 without a signal.
     pub signal_error: f64,
     /// Expected counts.
     pub expected: Vec<f64>,
-    /// 2 Σ [ν − n + n ln(n / ν)]: twice the logarithm of the likelihood ratio to ν = n.
+    /// 2 Σ [ν − n + n ln(n / ν)]: twice the logarithm of the likelihood ratio to ν = n. Where events are fitted, to a
+    /// flat density of as many: that tells models apart, but not whether one is good.
     pub deviance: f64,
 }
 
 impl Spectrum {
-    /// Counts between ascending edges.
-    ///
-    /// # Errors
-    /// Edges that do not ascend, other than one more than counts, counts that are no counts, and a spectrum
-    /// with fewer than four bins or no events.
-    pub fn new(edges: &[f64], counts: &[f64]) -> Result<Spectrum, Error> {
-        let n = counts.len();
-        check(n >= 4, "number of bins", "at least 4", n as f64)?;
-        if edges.len() != n + 1 {
-            let (expected, found) = (n + 1, edges.len());
-            return Err(Error::Length { what: "edges of bins", expected, found });
-        }
-        for pair in edges.windows(2) {
-            let ascending = pair[0] < pair[1] && pair[0].is_finite() && pair[1].is_finite();
-            check(ascending, "edge of a bin", "finite edges in ascending order", pair[1])?;
-        }
-        for &count in counts {
-            check(count >= 0.0 && count.is_finite(), "count of a bin", "0 or more", count)?;
-        }
-        if counts.iter().sum::<f64>() <= 0.0 {
-            return Err(Error::NoEvents { what: "events in the spectrum" });
-        }
-        let (from, to) = (edges[0], edges[n]);
-        let bin = |pair: &[f64]| {
-            let (centre, half) = ((pair[0] + pair[1]) / 2.0, (pair[1] - pair[0]) / 2.0);
-            // Densities are by z, in which the whole spectrum is 2 wide.
-            GAUSS.map(|(x, weight)| {
-                let z = 2.0 * (centre + half * x - from) / (to - from) - 1.0;
-                (z, weight * half * 2.0 / (to - from))
-            })
-        };
-        let points = edges.windows(2).map(bin).collect();
-        Ok(Spectrum { edges: edges.to_vec(), counts: counts.to_vec(), points })
-    }
-
-    /// The edges.
-    #[must_use]
-    pub fn edges(&self) -> &[f64] {
-        &self.edges
-    }
-
-    /// The counts.
-    #[must_use]
-    pub fn counts(&self) -> &[f64] {
-        &self.counts
-    }
-
-    /// The same edges with other counts.
-    pub(super) fn with_counts(&self, counts: Vec<f64>) -> Spectrum {
-        Spectrum { counts, ..self.clone() }
-    }
-
-    fn total(&self) -> f64 {
-        self.counts.iter().sum()
-    }
-
-    /// What part of a Gaussian lies in each bin.
-    pub(super) fn gaussian(&self, mean: f64, width: f64) -> Vec<f64> {
-        let below = |x: f64| 0.5 * (1.0 + erf((x - mean) / (width * std::f64::consts::SQRT_2)));
-        self.edges.windows(2).map(|pair| below(pair[1]) - below(pair[0])).collect()
-    }
-
     /// Fits the background alone.
     ///
     /// # Errors
     /// More parameters than bins, and a minimum that is not reached.
     pub fn fit(&self, background: Background) -> Result<Fitted, Error> {
         let parameters = background.degree() + 1;
-        let bins = self.counts.len();
-        let fewer = parameters + 1 < bins;
+        let fewer = parameters + 1 < self.counts().len();
         check(fewer, "degree of the background", "2 less than bins", background.degree() as f64)?;
         let start = self.start(background);
         Model { spectrum: self, background, signal: None }.minimise(start)
     }
 
-    /// Fits background and a signal of fixed shape `[bin]`, from the fit of the background. None: less than the
+    /// Fits background and a signal of fixed shape, from the fit of the background. None: less than the
     /// background is seen there, so that no signal is better.
     ///
     /// # Errors
@@ -146,26 +89,34 @@ impl Spectrum {
     pub(super) fn fit_signal(
         &self,
         background: Background,
-        shape: &[f64],
+        peak: &Peak,
         null: &Fitted,
     ) -> Result<Option<Fitted>, Error> {
         // The first and second derivative of ln L by S at S = 0.
-        let excess: f64 = self.ratio_sum(null, shape, |n, nu, g| g * (n / nu - 1.0));
+        let (mut excess, mut information) = (0.0, 0.0);
+        let bins = null.expected.iter().map(|nu| nu.max(FLOOR)).zip(&peak.bins);
+        if let Some(events) = self.events() {
+            excess -= peak.bins.iter().sum::<f64>();
+            for (&z, g) in events.iter().zip(&peak.events) {
+                let ratio = g / background.density(&null.coefficients, z).max(FLOOR);
+                excess += ratio;
+                information += ratio * ratio;
+            }
+        } else {
+            for (&n, (nu, g)) in self.counts().iter().zip(bins) {
+                excess += g * (n / nu - 1.0);
+                information += g * g / nu;
+            }
+        }
         if excess.is_nan() || excess <= 0.0 {
             return Ok(None);
         }
-        let information = self.ratio_sum(null, shape, |_, nu, g| g * g / nu);
         let unit = 1.0 / information.sqrt();
-        let model = Model { spectrum: self, background, signal: Some((shape, unit)) };
+        let model = Model { spectrum: self, background, signal: Some((peak, unit)) };
         let mut start: Vec<f64> =
             null.coefficients.iter().map(|c| c / self.unit(background)).collect();
         start.push(0.5 * excess / information / unit);
         Ok(Some(model.minimise(start)?))
-    }
-
-    fn ratio_sum(&self, null: &Fitted, shape: &[f64], f: impl Fn(f64, f64, f64) -> f64) -> f64 {
-        let bins = self.counts.iter().zip(&null.expected).zip(shape);
-        bins.map(|((&n, &nu), &g)| f(n, nu.max(FLOOR), g)).sum()
     }
 
     /// The size of an error of a coefficient.
@@ -178,14 +129,12 @@ impl Spectrum {
 
     /// Where to begin, in units: the exponential through the counts of both halves, or its expansion.
     fn start(&self, background: Background) -> Vec<f64> {
-        let middle = self.counts.len() / 2;
-        let (left, right) = self.counts.split_at(middle);
-        let wide = |points: &[[(f64, f64); 3]]| points.iter().flatten().map(|p| p.1).sum::<f64>();
-        let density = |counts: &[f64], points: &[[(f64, f64); 3]]| {
-            (counts.iter().sum::<f64>() + 0.5) / wide(points)
+        let middle = self.counts().len() / 2;
+        let density = |bins: std::ops::Range<usize>| {
+            let wide = self.points()[bins.clone()].iter().flatten().map(|point| point.1);
+            (self.counts()[bins].iter().sum::<f64>() + 0.5) / wide.sum::<f64>()
         };
-        let left = density(left, &self.points[..middle]);
-        let right = density(right, &self.points[middle..]);
+        let (left, right) = (density(0..middle), density(middle..self.counts().len()));
         let mut start = vec![0.0; background.degree() + 1];
         match background {
             Background::Exponential { .. } => {
@@ -207,19 +156,32 @@ impl Spectrum {
     }
 }
 
-/// Expected counts below this have no logarithm: its parabola goes on instead, so that steps that are too
+/// Expectations below this have no logarithm: its parabola goes on instead, so that steps that are too
 /// wide find their way back.
 const FLOOR: f64 = 1e-6;
+
+/// A term of −ln L and its derivative by the expectation ν: as `of` tells, or below the floor its parabola for a
+/// count of `n`, which is curved for n = 0 too: expectations are not negative.
+fn term(nu: f64, n: f64, of: impl Fn(f64) -> (f64, f64)) -> (f64, f64) {
+    if nu > FLOOR {
+        return of(nu);
+    }
+    let ((value, first), d) = (of(FLOOR), nu - FLOOR);
+    let second = (n + 1.0) / (FLOOR * FLOOR);
+    (value + first * d + 0.5 * second * d * d, first + second * d)
+}
 
 /// −ln L and its derivatives, parameters in units of their errors.
 struct Model<'a> {
     spectrum: &'a Spectrum,
     background: Background,
-    /// Part of the signal in each bin, and the unit of its events.
-    signal: Option<(&'a [f64], f64)>,
+    /// A signal of one event, and the unit of its events.
+    signal: Option<(&'a Peak, f64)>,
 }
 
 const MAX_STEPS: u64 = 2000;
+/// A search along a line that is no better anywhere would not end by itself. Fits take some hundred evaluations.
+const MAX_EVALUATIONS: u64 = 10_000;
 /// In units of errors: the distance to the minimum is then below 1e-6 in ln L.
 const TOLERANCE: f64 = 1e-3;
 
@@ -235,49 +197,65 @@ impl Model<'_> {
             .and_then(|solver| solver.with_tolerance_cost(0.0))
             .map_err(|_| failed(0, f64::INFINITY))?;
         let best = RefCell::new((f64::INFINITY, start.clone()));
-        let problem = Problem { model: self, best: &best };
+        let left = Cell::new(MAX_EVALUATIONS);
+        let problem = Problem { model: self, best: &best, left: &left };
         let run = Executor::new(problem, solver)
             .configure(|state| state.param(start).max_iters(MAX_STEPS))
             .run();
         // A line search that finds nothing better at the bottom ends with an error: the gradient decides.
         let steps = run.map_or(MAX_STEPS, |result| result.state().get_iter());
         let (_, parameters) = best.into_inner();
-        let (_, gradient) = self.evaluate(&parameters);
+        let (loss, gradient) = self.evaluate(&parameters);
         let size = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         if size.is_nan() || size > TOLERANCE * (1.0 + self.spectrum.total().sqrt() * 1e-3) {
             return Err(failed(steps, size * size));
         }
-        Ok(self.fitted(&parameters))
+        let signal = self.signal.map(|(_, unit)| {
+            (parameters[self.n_background()] * unit, unit * self.signal_error(&parameters))
+        });
+        let (signal, signal_error) = signal.unwrap_or_default();
+        let coefficients = self.coefficients(&parameters);
+        let bins = 0..self.spectrum.counts().len();
+        let expected = bins.map(|bin| self.bin(&coefficients, signal, bin, &mut [])).collect();
+        Ok(Fitted { coefficients, signal, signal_error, expected, deviance: 2.0 * loss })
     }
 
-    fn fitted(&self, parameters: &[f64]) -> Fitted {
-        let n_background = self.background.degree() + 1;
+    fn n_background(&self) -> usize {
+        self.background.degree() + 1
+    }
+
+    fn coefficients(&self, parameters: &[f64]) -> Vec<f64> {
         let unit = self.spectrum.unit(self.background);
-        let coefficients: Vec<f64> = parameters[..n_background].iter().map(|p| p * unit).collect();
-        let signal = self.signal.map_or(0.0, |(_, unit)| parameters[n_background] * unit);
-        let expected = self.expected(parameters);
-        let term = |(&n, &nu): (&f64, &f64)| {
-            let nu: f64 = nu.max(FLOOR);
-            nu - n + if n > 0.0 { n * (n / nu).ln() } else { 0.0 }
-        };
-        let deviance = 2.0 * self.spectrum.counts.iter().zip(&expected).map(term).sum::<f64>();
-        let signal_error =
-            self.signal.map_or(0.0, |(_, unit)| unit * self.signal_error(parameters));
-        Fitted { coefficients, signal, signal_error, expected, deviance }
+        parameters[..self.n_background()].iter().map(|p| p * unit).collect()
     }
 
-    /// In units: the last number of the inverse of Σ ∂ν ∂νᵀ / ν.
+    fn n_signal(&self, parameters: &[f64]) -> f64 {
+        self.signal.map_or(0.0, |(_, unit)| parameters[self.n_background()] * unit)
+    }
+
+    /// In units: the last number of the inverse of Σ ∂ν ∂νᵀ / ν over bins, or Σ ∂ν ∂νᵀ / ν² over events.
     fn signal_error(&self, parameters: &[f64]) -> f64 {
         let n = parameters.len();
         let mut information = Mat::<f64>::zeros(n, n);
-        for bin in 0..self.spectrum.counts.len() {
-            let mut slope = vec![0.0; n];
-            let nu = self.bin(parameters, bin, Some(&mut slope)).max(FLOOR);
+        let mut add = |slope: &[f64], per: f64| {
             for row in 0..n {
                 for column in 0..n {
-                    information[(row, column)] += slope[row] * slope[column] / nu;
+                    information[(row, column)] += slope[row] * slope[column] / per;
                 }
             }
+        };
+        let (coefficients, signal) = (self.coefficients(parameters), self.n_signal(parameters));
+        let mut slope = vec![0.0; n];
+        match self.spectrum.events() {
+            None => (0..self.spectrum.counts().len()).for_each(|bin| {
+                slope.fill(0.0);
+                let nu = self.bin(&coefficients, signal, bin, &mut slope).max(FLOOR);
+                add(&slope, nu);
+            }),
+            Some(events) => events.iter().enumerate().for_each(|(event, &z)| {
+                let nu = self.event(&coefficients, signal, event, z, &mut slope).max(FLOOR);
+                add(&slope, nu * nu);
+            }),
         }
         let mut last = Mat::<f64>::zeros(n, 1);
         last[(n - 1, 0)] = 1.0;
@@ -291,61 +269,76 @@ impl Model<'_> {
         }
     }
 
-    fn expected(&self, parameters: &[f64]) -> Vec<f64> {
-        (0..self.spectrum.counts.len()).map(|bin| self.bin(parameters, bin, None)).collect()
-    }
-
-    /// Expected count of a bin, and its derivatives.
-    fn bin(&self, parameters: &[f64], bin: usize, slope: Option<&mut [f64]>) -> f64 {
-        let n_background = self.background.degree() + 1;
+    /// Expected count of a bin; its derivatives by the parameters are added to `slope`, if that is not empty.
+    fn bin(&self, coefficients: &[f64], signal: f64, bin: usize, slope: &mut [f64]) -> f64 {
+        let n_background = self.n_background();
         let unit = self.spectrum.unit(self.background);
-        let mut unused = [0.0; 0];
-        let slope = slope.unwrap_or(&mut unused);
         let mut expected = 0.0;
-        for (z, weight) in self.spectrum.points[bin] {
-            let value = parameters[..n_background].iter().rev().fold(0.0, |sum, p| sum * z + p);
-            let (density, by_value) = match self.background {
-                Background::Exponential { .. } => {
-                    // Steps that are far too wide must not overflow.
-                    let density = (value * unit).min(300.0).exp();
-                    (density, density * unit)
-                }
-                Background::Polynomial { .. } => (value * unit, unit),
-            };
+        for &(z, weight) in &self.spectrum.points()[bin] {
+            let density = self.background.density(coefficients, z);
             expected += weight * density;
-            let mut power = weight * by_value;
+            let mut power = weight * self.background.by_value(density) * unit;
             for slope in slope.iter_mut().take(n_background) {
                 *slope += power;
                 power *= z;
             }
         }
-        if let Some((shape, unit)) = self.signal {
-            expected += parameters[n_background] * unit * shape[bin];
+        if let Some((peak, unit)) = self.signal {
+            expected += signal * peak.bins[bin];
             if let Some(slope) = slope.get_mut(n_background) {
-                *slope += unit * shape[bin];
+                *slope += unit * peak.bins[bin];
             }
         }
         expected
     }
 
+    /// Density by z at an event, and in `slope` its derivatives by the parameters.
+    fn event(
+        &self,
+        coefficients: &[f64],
+        signal: f64,
+        event: usize,
+        z: f64,
+        slope: &mut [f64],
+    ) -> f64 {
+        let density = self.background.density(coefficients, z);
+        let mut power = self.background.by_value(density) * self.spectrum.unit(self.background);
+        for slope in slope.iter_mut().take(self.n_background()) {
+            *slope = power;
+            power *= z;
+        }
+        let Some((peak, unit)) = self.signal else { return density };
+        slope[self.n_background()] = unit * peak.events[event];
+        density + signal * peak.events[event]
+    }
+
     /// −ln L (up to a constant: half the deviance) and its gradient.
     fn evaluate(&self, parameters: &[f64]) -> (f64, Vec<f64>) {
         let mut gradient = vec![0.0; parameters.len()];
-        let mut loss = 0.0;
         let mut slope = vec![0.0; parameters.len()];
-        for (bin, &n) in self.spectrum.counts.iter().enumerate() {
+        let (coefficients, signal) = (self.coefficients(parameters), self.n_signal(parameters));
+        let events = self.spectrum.events();
+        let mut loss = 0.0;
+        for (bin, &count) in self.spectrum.counts().iter().enumerate() {
             slope.fill(0.0);
-            let nu = self.bin(parameters, bin, Some(&mut slope));
+            let nu = self.bin(&coefficients, signal, bin, &mut slope);
+            // Of an unbinned fit bins are the integral of the density alone.
+            let n = if events.is_some() { 0.0 } else { count };
             // Half the deviance: small at the minimum, so that no digits are lost.
-            let half = |nu: f64| nu - n + if n > 0.0 { n * (n / nu).ln() } else { 0.0 };
-            let (value, by_nu) = if nu > FLOOR {
-                (half(nu), 1.0 - n / nu)
-            } else {
-                // Curved for bins without events too: expectations are not negative.
-                let d = nu - FLOOR;
-                let (first, second) = (1.0 - n / FLOOR, (n + 1.0) / (FLOOR * FLOOR));
-                (half(FLOOR) + first * d + 0.5 * second * d * d, first + second * d)
+            let half = |nu: f64| {
+                let value = nu - n + if n > 0.0 { n * (n / nu).ln() } else { 0.0 };
+                (value, 1.0 - n / nu)
             };
+            let (value, by_nu) = term(nu, n, half);
+            loss += value;
+            gradient.iter_mut().zip(&slope).for_each(|(g, s)| *g += by_nu * s);
+        }
+        // Beside a flat density of as many events, for the same reason.
+        let flat = events.map_or(0, <[f64]>::len) as f64 / 2.0;
+        loss -= 2.0 * flat;
+        for (event, &z) in events.unwrap_or_default().iter().enumerate() {
+            let nu = self.event(&coefficients, signal, event, z, &mut slope);
+            let (value, by_nu) = term(nu, 1.0, |nu| (-(nu / flat).ln(), -1.0 / nu));
             loss += value;
             gradient.iter_mut().zip(&slope).for_each(|(g, s)| *g += by_nu * s);
         }
@@ -357,6 +350,16 @@ impl Model<'_> {
 struct Problem<'a> {
     model: &'a Model<'a>,
     best: &'a RefCell<(f64, Vec<f64>)>,
+    /// How often it may look again.
+    left: &'a Cell<u64>,
+}
+
+impl Problem<'_> {
+    fn evaluate(&self, parameters: &[f64]) -> Result<(f64, Vec<f64>), argmin::core::Error> {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| argmin::core::Error::msg("no minimum in sight"))?);
+        Ok(self.model.evaluate(parameters))
+    }
 }
 
 impl CostFunction for Problem<'_> {
@@ -364,7 +367,7 @@ impl CostFunction for Problem<'_> {
     type Output = f64;
 
     fn cost(&self, parameters: &Vec<f64>) -> Result<f64, argmin::core::Error> {
-        let loss = self.model.evaluate(parameters).0;
+        let (loss, _) = self.evaluate(parameters)?;
         let mut best = self.best.borrow_mut();
         if loss < best.0 {
             *best = (loss, parameters.clone());
@@ -378,6 +381,6 @@ impl Gradient for Problem<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, parameters: &Vec<f64>) -> Result<Vec<f64>, argmin::core::Error> {
-        Ok(self.model.evaluate(parameters).1)
+        Ok(self.evaluate(parameters)?.1)
     }
 }

@@ -1,6 +1,7 @@
 //! The scan over means, and toys of it.
 
-use super::fit::{Background, Fitted, Spectrum};
+use super::fit::{Background, Fitted};
+use super::spectrum::Spectrum;
 use crate::error::{Error, check};
 use crate::rng::Stream;
 
@@ -89,8 +90,8 @@ impl Scan {
         let mut hypotheses = Vec::with_capacity(self.means.len());
         let mut best: Option<(Hypothesis, Fitted)> = None;
         for &mean in &self.means {
-            let shape = spectrum.gaussian(mean, self.width);
-            let fit = spectrum.fit_signal(self.background, &shape, &null)?;
+            let peak = spectrum.peak(mean, self.width);
+            let fit = spectrum.fit_signal(self.background, &peak, &null)?;
             let (signal, signal_error, q0) = fit.as_ref().map_or((0.0, 0.0, 0.0), |fit| {
                 // Minima may differ by what a tolerance is.
                 (fit.signal, fit.signal_error, (null.deviance - fit.deviance).max(0.0))
@@ -106,25 +107,30 @@ impl Scan {
         Ok(Scanned { null, hypotheses, best })
     }
 
-    /// The largest q₀ of a toy of the fitted background; NaN if a fit of it did not converge, which is for
-    /// whoever counts toys to count.
+    /// The largest q₀ of a toy of `truth`, a fit of this spectrum; NaN if a fit of the toy did not converge, which
+    /// is for whoever counts toys to count.
     ///
     /// # Errors
     /// What [`Scan::run`] refuses of any spectrum.
     pub fn toy(
         &self,
         spectrum: &Spectrum,
-        expected: &[f64],
+        truth: &Fitted,
         rng_seed: u64,
         number: u64,
     ) -> Result<f64, Error> {
         let mut stream = Stream::of(rng_seed, number);
-        let counts: Vec<f64> = expected.iter().map(|&nu| stream.poisson(nu) as f64).collect();
-        if counts.iter().sum::<f64>() == 0.0 {
-            // Nothing is no excess.
-            return Ok(0.0);
-        }
-        match self.run(&spectrum.with_counts(counts)) {
+        // Nothing is no excess.
+        let Some(toy) = spectrum.toy(self.background, truth, &mut stream) else { return Ok(0.0) };
+        self.largest_q0(&toy)
+    }
+
+    /// The largest q₀ of a spectrum; NaN if a fit did not converge.
+    ///
+    /// # Errors
+    /// What [`Scan::run`] refuses of any spectrum.
+    pub fn largest_q0(&self, spectrum: &Spectrum) -> Result<f64, Error> {
+        match self.run(spectrum) {
             Ok(scanned) => Ok(scanned.largest_q0()),
             Err(Error::NotConverged { .. }) => Ok(f64::NAN),
             Err(error) => Err(error),
@@ -145,7 +151,7 @@ mod tests {
     /// Expected counts of a falling background and a peak at 500.
     fn expected(signal: f64) -> Vec<f64> {
         let empty = Spectrum::new(&edges(), &[1.0; 40]).unwrap();
-        let peak = empty.gaussian(500.0, 25.0);
+        let peak = empty.peak(500.0, 25.0).bins;
         let falling = |k: usize| 20_000.0 * (-(k as f64) / 6.0).exp();
         peak.iter().enumerate().map(|(k, peak)| falling(k) + signal * peak).collect()
     }
@@ -198,15 +204,16 @@ mod tests {
         let toys = 200;
         let (mut zeros, mut above, mut above_anywhere) = (0, 0, 0);
         let data = spectrum(0.0, 7);
+        let truth = Fitted { expected: expected(0.0), ..data.fit(EXPONENTIAL).unwrap() };
         for number in 0..toys {
-            let one = at_peak.toy(&data, &expected(0.0), 61, number).unwrap();
+            let one = at_peak.toy(&data, &truth, 61, number).unwrap();
             assert!(one.is_finite());
             zeros += u32::from(one == 0.0);
             above += u32::from(one > 1.0);
         }
         let wide = Scan { means: (0..13).map(|k| 200.0 + 50.0 * f64::from(k)).collect(), ..scan() };
         for number in 0..60 {
-            let all = wide.toy(&data, &expected(0.0), 62, number).unwrap();
+            let all = wide.toy(&data, &truth, 62, number).unwrap();
             above_anywhere += u32::from(all > 1.0);
         }
         // Half of the toys are below the background; 15.9 % are a standard deviation above: 32 ± 5.
@@ -214,6 +221,77 @@ mod tests {
         assert!((10..58).contains(&above), "{above}");
         // Among thirteen places more than half have one.
         assert!(above_anywhere > 30, "{above_anywhere}");
+    }
+
+    /// The same spectrum, event by event: in each of many narrow bins at its centre.
+    fn unbinned(signal: f64, number: u64) -> Spectrum {
+        let fine: Vec<f64> = (0..=8000).map(|k| 100.0 + 0.1 * f64::from(k)).collect();
+        let empty = Spectrum::new(&fine, &[1.0; 8000]).unwrap();
+        let mut stream = Stream::of(52, number);
+        let mut values = Vec::new();
+        for (k, peak) in empty.peak(500.0, 25.0).bins.iter().enumerate() {
+            let falling = 100.0 * (-((k as f64 + 0.5) / 200.0) / 6.0).exp();
+            let n = stream.poisson(0.04 * falling + signal * peak);
+            values.extend((0..n).map(|_| fine[k] + 0.05));
+        }
+        Spectrum::unbinned(&edges(), &values).unwrap()
+    }
+
+    #[test]
+    fn an_unbinned_fit_finds_the_peak_and_is_the_limit_of_narrow_bins() {
+        let events = unbinned(200.0, 0);
+        let found = scan().run(&events).unwrap();
+        let (best, fit) = found.best.as_ref().unwrap();
+        assert!((best.mean - 500.0).abs() <= 25.0 && best.z_local() > 4.0, "{best:?}");
+        assert!((best.signal - 200.0).abs() < 4.0 * best.signal_error, "{best:?}");
+        // Its expectations are counts of its bins, for pulls and pictures.
+        assert!((fit.expected.iter().sum::<f64>() / events.total() - 1.0).abs() < 1e-3);
+        // Bins of 0.5, a fiftieth of the width: what they hide changes S by far less than its error.
+        let fine: Vec<f64> = (0..=1600).map(|k| 100.0 + 0.5 * f64::from(k)).collect();
+        let half = (f64::from(800_u16)) / 2.0;
+        let xs = events.events().unwrap().iter().map(|z| 100.0 + (z + 1.0) * half);
+        let counted = Spectrum::unbinned(&fine, &xs.collect::<Vec<_>>()).unwrap();
+        let binned = Spectrum::new(&fine, counted.counts()).unwrap();
+        let binned = scan().run(&binned).unwrap();
+        let (other, _) = binned.best.unwrap();
+        assert!(
+            (other.signal - best.signal).abs() < 0.02 * best.signal_error,
+            "{other:?} {best:?}"
+        );
+        assert!((other.signal_error / best.signal_error - 1.0).abs() < 0.1, "{other:?} {best:?}");
+        assert!((other.q0 - best.q0).abs() < 0.02 * best.q0, "{other:?} {best:?}");
+    }
+
+    #[test]
+    fn signals_of_unbinned_fits_have_pulls_of_a_normal_distribution() {
+        let (mut sum, mut squares, n) = (0.0, 0.0, 60);
+        let at_peak = Scan { means: vec![500.0], ..scan() };
+        for number in 0..n {
+            let scanned = at_peak.run(&unbinned(100.0, 100 + number)).unwrap();
+            let (best, _) = scanned.best.unwrap();
+            let pull = (best.signal - 100.0) / best.signal_error;
+            sum += pull;
+            squares += pull * pull;
+        }
+        let (mean, n) = (sum / n as f64, n as f64);
+        // Five standard deviations of mean and variance.
+        assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
+        assert!((squares / n - 1.0).abs() < 5.0 * f64::sqrt(2.0 / n), "{}", squares / n);
+    }
+
+    #[test]
+    fn unbinned_toys_of_the_background_alone_have_a_local_q0_of_half_a_chi_squared() {
+        let data = unbinned(0.0, 7);
+        let truth = data.fit(EXPONENTIAL).unwrap();
+        let at_peak = Scan { means: vec![500.0], ..scan() };
+        let (mut zeros, mut above) = (0, 0);
+        for number in 0..200 {
+            let one = at_peak.toy(&data, &truth, 63, number).unwrap();
+            zeros += u32::from(one == 0.0);
+            above += u32::from(one > 1.0);
+        }
+        // 100 ± 7 and 32 ± 5.
+        assert!((65..135).contains(&zeros) && (7..58).contains(&above), "{zeros} {above}");
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn distance(sorted: &[f64], dof: f64) -> f64 {
 /// Probability of a larger distance of a sample to a distribution that was not fitted to it.
 /// **Source**: the limit with the correction for finite n of M. Stephens, J. Royal Stat. Soc. B 32
 /// (1970) 115.
-fn one_sample_probability(distance: f64, n: usize) -> f64 {
+pub(crate) fn one_sample_probability(distance: f64, n: usize) -> f64 {
     let root = (n as f64).sqrt();
     let corrected = distance * (root + 0.12 + 0.11 / root) / root;
     // A second sample so large that it is a distribution.

@@ -46,6 +46,9 @@ impl Pool {
             }
             check_weights(sample.len(), &sample.weights)?;
         }
+        // A toy without data has no test: of so many expected events one in 10¹³ has none.
+        let enough_data = "at least 30 (take a larger exposure or a looser cut)";
+        check(self.n_expected >= 30.0, "expected background events", enough_data, self.n_expected)?;
         for sample in [Some(&self.background), self.reference.as_ref()].into_iter().flatten() {
             if !sample.weights.iter().any(|&weight| weight > 0.0) {
                 return Err(Error::NoWeight { events: sample.len() as u64 });
@@ -213,5 +216,7 @@ mod tests {
         assert!(error.contains("5100") && error.contains("5000"), "{error}");
         assert!(pool().draw(500.0, 1, 0).is_err());
         assert!(Pool { n_expected: f64::NAN, ..pool() }.check().is_err());
+        let none = Pool { n_expected: 2.5, ..pool() }.check().unwrap_err().to_string();
+        assert!(none.contains("at least 30") && none.contains("found 2.5"), "{none}");
     }
 }

@@ -7,19 +7,20 @@ use anyhow::Result;
 use clap::Args;
 use scout40_models::file::Content;
 use scout40_replay::lhc::FillingScheme;
-use scout40_replay::source::FileSource;
 use scout40_studies::bootstrap::Options;
 use serde::Serialize;
 
 #[cfg(feature = "plot")]
 use super::compare_figures;
 use super::compare_text::{csv, table};
-use super::report::{Outputs, TOOL, scheme};
+use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs};
+use super::report::{ModelRecord, TOOL};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
 use crate::cli::parse;
-use crate::comparison::{Comparison, Contestant, Role, Scored, compare, score_sample};
-use crate::config::{LoadedModel, SchemeChoice, UsageError};
+use crate::comparison::{Comparison, Contestant, Scored, compare, score_sample};
+use crate::config::{LoadedModel, UsageError};
+use crate::study::sample::{Role, n_crossings};
 
 /// Compares models on the same background and signals.
 ///
@@ -38,15 +39,10 @@ pub struct CompareArgs {
     /// The models; ratios are to the first
     #[arg(long, required = true, num_args = 1.., value_name = "M.model")]
     model: Vec<PathBuf>,
-    /// The background
-    #[arg(long, value_name = "B.s40")]
-    background: PathBuf,
-    /// Rows of the background to use, such as `800000..`; default: all
-    #[arg(long, value_parser = parse::rows)]
-    rows: Option<Range<u64>>,
-    /// The signals
-    #[arg(long, required = true, num_args = 1.., value_name = "S.s40")]
-    signal: Vec<PathBuf>,
+    #[command(flatten)]
+    events: BackgroundArgs,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// Let each autoencoder be followed by the network in floating point that it was made from
     #[arg(long)]
     float_twins: bool,
@@ -54,9 +50,8 @@ pub struct CompareArgs {
     #[arg(long, value_delimiter = ',', default_value = "1kHz,10kHz", value_parser = parse::frequency,
           value_name = "RATE,...")]
     rates: Vec<f64>,
-    /// Which slots collide: `lhc` (2748), `all`, `single`, or a TOML file
-    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
-    filling_scheme: SchemeChoice,
+    #[command(flatten)]
+    scheme: SchemeArgs,
     /// Resamples of the bootstrap
     #[arg(long, default_value_t = 1000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
@@ -66,13 +61,8 @@ pub struct CompareArgs {
     seed: u64,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Write `STEM.json` and `STEM.csv` as well, and figures: for each signal and their mean,
-    /// efficiency against rate; for each twin, its scores against the integers
-    #[arg(short, long, value_name = "STEM")]
-    output: Option<PathBuf>,
-    /// Overwrite the outputs
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// What `STEM.json` holds: enough to do it again.
@@ -88,13 +78,6 @@ struct Report<'a> {
     resamples: u32,
     rng_seed: u64,
     comparison: &'a Comparison,
-}
-
-#[derive(Serialize)]
-struct ModelRecord {
-    name: String,
-    path: String,
-    digest: String,
 }
 
 #[derive(Serialize)]
@@ -121,18 +104,20 @@ impl SampleRecord {
 }
 
 pub fn run(args: &CompareArgs) -> Result<()> {
-    let scheme = scheme(&args.filling_scheme)?;
+    let scheme = args.scheme.load()?;
     let models = args
         .model
         .iter()
         .map(|path| LoadedModel::read(path, args.engine.into()))
         .collect::<Result<Vec<_>>>()?;
     let contestants = contestants(args, &models)?;
-    let outputs = args.output.as_deref().map(|stem| Outputs::new(stem, args.force)).transpose()?;
+    let outputs = args.output.files()?;
     let options = options(args, &scheme);
-    let background = scored(&args.background, Role::Background, args.rows.as_ref(), &contestants)?;
+    let background =
+        scored(&args.events.background, Role::Background, args.events.rows.as_ref(), &contestants)?;
     let mut signals = args
-        .signal
+        .signals
+        .paths
         .iter()
         .map(|path| scored(path, Role::Signal, None, &contestants))
         .collect::<Result<Vec<_>>>()?;
@@ -151,9 +136,15 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             .zip(&args.model)
             .map(|(contestant, path)| record(contestant, path))
             .collect(),
-        background: SampleRecord::new(&args.background, &background),
-        signals: args.signal.iter().zip(&signals).map(|(p, s)| SampleRecord::new(p, s)).collect(),
-        rows: args.rows.clone(),
+        background: SampleRecord::new(&args.events.background, &background),
+        signals: args
+            .signals
+            .paths
+            .iter()
+            .zip(&signals)
+            .map(|(p, s)| SampleRecord::new(p, s))
+            .collect(),
+        rows: args.events.rows.clone(),
         rates_khz: &options.targets_khz,
         collision_rate_hz: options.collision_rate_hz,
         resamples: options.resamples,
@@ -177,12 +168,9 @@ fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
     }
 }
 
+/// Called as it is in the tables.
 fn record(contestant: &Contestant, path: &Path) -> ModelRecord {
-    ModelRecord {
-        name: contestant.name.clone(),
-        path: path.display().to_string(),
-        digest: format!("{:016x}", contestant.model.model.digest()),
-    }
+    ModelRecord { name: contestant.name.clone(), ..ModelRecord::new(path, contestant.model) }
 }
 
 /// The name, or with a number where it is taken.
@@ -227,9 +215,7 @@ fn scored(
     rows: Option<&Range<u64>>,
     contestants: &[Contestant],
 ) -> Result<Scored> {
-    let source = FileSource::open(path)?;
-    let n_crossings = source.info().index.as_ref().map_or(0, |index| index.n_crossings);
-    let bar = progress_bar(n_crossings * contestants.len() as u64, "scoring");
+    let bar = progress_bar(n_crossings(path) * contestants.len() as u64, "scoring");
     let scored = score_sample(path, role, rows, contestants, &mut |n| bar.inc(n));
     bar.finish_and_clear();
     scored

@@ -1,42 +1,90 @@
-//! Options that the studies share: model, background, signals, filling scheme; and where reports go.
+//! Options that the studies share: model, background, signals, filling scheme; where reports and toys go.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
-use scout40_replay::event::ColumnSet;
+use scout40_replay::lhc::FillingScheme;
+use scout40_studies::nplm::toys::Journal;
 use scout40_studies::spectrum::Spectrum;
+use serde_json::Value;
 
 use super::compare::distinct;
 use super::report::{ModelRecord, Outputs};
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::progress_bar;
+use crate::cli::output::{appended, progress_bar, refuse_overwrite};
 use crate::cli::parse;
-use crate::comparison::Role;
-use crate::config::{LoadedModel, SchemeChoice};
-use crate::study::sample::{Request, Sample, check_out_of, n_crossings, spectrum};
+use crate::config::{LoadedModel, SchemeChoice, UsageError};
+use crate::study::sample::{Request, Role, Sample, check_out_of, n_crossings, spectrum};
 
-/// What is studied.
+/// Background events.
 #[derive(Args, Debug)]
-pub struct SampleArgs {
-    /// The model; default: scores of the streams
-    #[arg(long, value_name = "M.model")]
-    pub model: Option<PathBuf>,
+pub struct BackgroundArgs {
     /// The background
     #[arg(long, value_name = "B.s40")]
     pub background: PathBuf,
     /// Rows of the background to use, such as `800000..`; default: all
     #[arg(long, value_parser = parse::rows)]
     pub rows: Option<Range<u64>>,
-    /// With accepted events as background: of how many scored crossings they are
-    #[arg(long, value_name = "N")]
-    pub out_of: Option<u64>,
+}
+
+impl BackgroundArgs {
+    /// The events that may be looked at.
+    pub fn request(&self) -> Request<'_> {
+        let all = Request::new(&self.background, Role::Background);
+        Request { rows: self.rows.as_ref(), ..all }
+    }
+}
+
+/// Signals, where a study needs some.
+#[derive(Args, Debug)]
+pub struct SignalArgs {
+    /// The signals
+    #[arg(long = "signal", required = true, num_args = 1.., value_name = "S.s40")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// What rates are relative to.
+#[derive(Args, Debug)]
+pub struct SchemeArgs {
     /// Which slots collide: `lhc` (2748), `all`, `single`, or a TOML file
     #[arg(long, default_value = "lhc", value_name = "SCHEME")]
     pub filling_scheme: SchemeChoice,
+}
+
+impl SchemeArgs {
+    /// The filling scheme that rates are for.
+    pub fn load(&self) -> Result<FillingScheme> {
+        match self.filling_scheme.load()? {
+            Some(scheme) => Ok(scheme),
+            None => bail!(UsageError(
+                "rates need a filling scheme: `recorded` tells no rate of collisions".to_owned()
+            )),
+        }
+    }
+}
+
+/// What scores.
+#[derive(Args, Debug)]
+pub struct ScorerArgs {
+    /// The model; default: scores of the streams
+    #[arg(long, value_name = "M.model")]
+    pub model: Option<PathBuf>,
     #[command(flatten)]
-    pub engine: EngineArgs,
+    engine: EngineArgs,
+}
+
+/// What is studied.
+#[derive(Args, Debug)]
+pub struct SampleArgs {
+    #[command(flatten)]
+    pub events: BackgroundArgs,
+    /// With accepted events as background: of how many scored crossings they are
+    #[arg(long, value_name = "N")]
+    pub out_of: Option<u64>,
+    #[command(flatten)]
+    pub scheme: SchemeArgs,
 }
 
 /// Where reports go.
@@ -50,6 +98,16 @@ pub struct OutputArgs {
     pub force: bool,
 }
 
+/// Where reports and toys go: toys as they end to `STEM.toys`.
+#[derive(Args, Debug)]
+pub struct ToyOutputArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Go on from `STEM.toys`, where each toy was written as it ended
+    #[arg(long, requires = "output")]
+    resume: bool,
+}
+
 /// A signal and its scores.
 pub struct Signal {
     /// A name of its own.
@@ -58,31 +116,29 @@ pub struct Signal {
     pub spectrum: Spectrum,
 }
 
-impl SampleArgs {
+impl ScorerArgs {
     /// The model, if there is one.
-    pub fn load_model(&self) -> Result<Option<LoadedModel>> {
+    pub fn load(&self) -> Result<Option<LoadedModel>> {
         let read = |path: &PathBuf| LoadedModel::read(path, self.engine.into());
         self.model.as_ref().map(read).transpose()
     }
 
     /// The model as it is recorded.
-    pub fn model_record(&self, model: Option<&LoadedModel>) -> Option<ModelRecord> {
+    pub fn record(&self, model: Option<&LoadedModel>) -> Option<ModelRecord> {
         self.model.as_deref().zip(model).map(|(path, model)| ModelRecord::new(path, model))
     }
+}
 
-    /// The events of the background that may be looked at.
-    pub fn request(&self) -> Request<'_> {
-        let (path, rows) = (&self.background, self.rows.as_ref());
-        Request { path, role: Role::Background, rows, columns: ColumnSet::EMPTY }
-    }
-
-    /// The scores of the background.
-    pub fn background(&self, model: Option<&LoadedModel>) -> Result<(Sample, Spectrum)> {
-        check_out_of(&self.background, self.out_of)?;
-        let bar = progress_bar(n_crossings(&self.background), "scoring");
-        let found = spectrum(&self.request(), model, self.out_of, &mut |n| bar.inc(n));
-        bar.finish_and_clear();
-        found
+impl SampleArgs {
+    /// The scores of the background; events that any of `others` was trained on are left out, too.
+    pub fn background(
+        &self,
+        model: Option<&LoadedModel>,
+        others: &[&LoadedModel],
+    ) -> Result<(Sample, Spectrum)> {
+        check_out_of(&self.events.background, self.out_of)?;
+        let request = Request { not_trained_on: others, ..self.events.request() };
+        scored(&request, model, self.out_of)
     }
 }
 
@@ -93,21 +149,50 @@ impl OutputArgs {
     }
 }
 
+impl ToyOutputArgs {
+    /// Where toys are kept, and the files of the report. `configuration`: everything that toys depend on.
+    pub fn open(&self, configuration: &Value) -> Result<(Journal, Option<Outputs>)> {
+        let OutputArgs { output, force } = &self.output;
+        let Some(stem) = output else { return Ok((Journal::in_memory(), None)) };
+        let outputs = Outputs::new(stem, *force || self.resume)?;
+        let (path, configuration) = (appended(stem, ".toys"), configuration.to_string());
+        let journal = if self.resume {
+            Journal::resume(&path, &configuration)?
+        } else {
+            refuse_overwrite(&path, *force)?;
+            Journal::create(&path, &configuration)?
+        };
+        Ok((journal, Some(outputs)))
+    }
+}
+
+/// The scores of a sample, with a progress bar.
+pub fn scored(
+    request: &Request,
+    model: Option<&LoadedModel>,
+    out_of: Option<u64>,
+) -> Result<(Sample, Spectrum)> {
+    let bar = progress_bar(n_crossings(request.path), "scoring");
+    let found = spectrum(request, model, out_of, &mut |n| bar.inc(n));
+    bar.finish_and_clear();
+    found
+}
+
+/// The scores of one signal.
+pub fn scored_signal(path: &Path, model: Option<&LoadedModel>) -> Result<(Sample, Spectrum)> {
+    check_out_of(path, None)?;
+    scored(&Request::new(path, Role::Signal), model, None)
+}
+
 /// The scores of signals.
 pub fn signals(
     paths: &[PathBuf],
     model: Option<&LoadedModel>,
     taken: &mut Vec<String>,
 ) -> Result<Vec<Signal>> {
-    let mut signals = Vec::new();
-    for path in paths {
-        check_out_of(path, None)?;
-        let request = Request { path, role: Role::Signal, rows: None, columns: ColumnSet::EMPTY };
-        let bar = progress_bar(n_crossings(path), "scoring");
-        let found = spectrum(&request, model, None, &mut |n| bar.inc(n));
-        bar.finish_and_clear();
-        let (sample, spectrum) = found?;
-        signals.push(Signal { name: distinct(&sample.name, taken), sample, spectrum });
-    }
-    Ok(signals)
+    let signal = |path: &PathBuf| {
+        let (sample, spectrum) = scored_signal(path, model)?;
+        Ok(Signal { name: distinct(&sample.name, taken), sample, spectrum })
+    };
+    paths.iter().map(signal).collect()
 }

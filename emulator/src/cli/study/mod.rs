@@ -10,6 +10,7 @@ mod nplm;
 #[cfg(feature = "plot")]
 mod nplm_figures;
 mod nplm_text;
+mod peak;
 mod rate;
 #[cfg(feature = "plot")]
 mod rate_figures;

@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use scout40_models::file::write_whole;
 use scout40_studies::nplm::kernel::KernelConfig;
 use scout40_studies::nplm::network::NetworkConfig;
-use scout40_studies::nplm::toys::Journal;
 use scout40_studies::nplm::{Benchmark, EXP1D, Pool, Sample, Scaling, pairwise_distance};
-use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::inputs::ToyOutputArgs;
 #[cfg(feature = "plot")]
 use super::nplm_figures;
 use super::nplm_text::{csv, table};
+use super::peak::PeakArgs;
+use super::report::TOOL;
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::{appended, print, progress_bar, refuse_overwrite};
-use crate::comparison::Role;
+use crate::cli::output::{print, progress_bar};
 use crate::config::{LoadedModel, UsageError};
 use crate::new_physics::{Norm, Outcome, Settings, Source, Test, run as run_toys};
-use crate::observables::{Observable, Selected, Selection, background_scores, select};
+use crate::observables::{Observable, Selected, Selection, select};
+use crate::study::sample::{Request, Role, spectrum};
 
 /// Tests accepted events for any deviation from a reference (New Physics Learning Machine).
 ///
@@ -58,7 +58,10 @@ Examples:
   # how long must one measure? A counting experiment beside the kernel test
   scout40 study power --benchmark exp1d --test count --exposures 1,2,4,8 --strengths 0.5,1,2
   scout40 study power --model ae.model --background zb.s40 --signal SVJ.s40 --accept 0.02 \\
-      --exposures 10000,30000,100000 --strengths 1e-3,3e-3 -o power")]
+      --exposures 10000,30000,100000 --strengths 1e-3,3e-3 -o power
+  # a search for a bump of 60 GeV on dijet masses instead
+  scout40 study power --model ae.model --background zb.s40 --signal leptoquark.s40 --observables dijet_mass \\
+      --test bump --width 60 --exposures 10000,30000 --strengths 3e-3,1e-2")]
 pub struct PowerArgs {
     #[command(flatten)]
     study: ToyArgs,
@@ -100,6 +103,11 @@ struct ToyArgs {
     /// The test
     #[arg(long, value_enum, default_value = "kernel")]
     test: TestName,
+    #[command(flatten)]
+    peak: PeakArgs,
+    /// Standard deviation of the bump that `--test bump` looks for
+    #[arg(long, value_name = "SIGMA", required_if_eq("test", "bump"))]
+    width: Option<f64>,
     /// Width of the Gaussians; default: the 90 % quantile of distances between reference events (exp1d: 0.3)
     #[arg(long, value_name = "SIGMA")]
     sigma: Option<f64>,
@@ -131,15 +139,8 @@ struct ToyArgs {
     seed: u64,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Write `STEM.json` and `STEM.csv` as well, toys as they end to `STEM.toys`, and figures
-    #[arg(short, long, value_name = "STEM")]
-    output: Option<PathBuf>,
-    /// Go on from `STEM.toys`
-    #[arg(long, requires = "output")]
-    resume: bool,
-    /// Overwrite the outputs
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: ToyOutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,6 +159,8 @@ enum TestName {
     Network,
     /// The number of events alone
     Count,
+    /// A bump on the spectrum: the largest likelihood ratio of a scan, as `study bump` has it
+    Bump,
 }
 
 /// What `STEM.json` holds: enough to do it again.
@@ -218,7 +221,7 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     for key in ["null_toys", "toys", "units"] {
         of_toys[key] = Value::Null;
     }
-    let mut journal = journal(args, &of_toys.to_string())?;
+    let (mut journal, outputs) = args.output.open(&of_toys)?;
     let n_signals: u64 = prepared.tests.iter().map(|(_, sources, _)| sources.len() as u64).sum();
     let n_tests = prepared.tests.len() as u64;
     let per_exposure = n_tests * args.null_toys + n_signals * strengths.len() as u64 * args.toys;
@@ -227,7 +230,7 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     for (name, sources, test) in prepared.tests {
         let settings = Settings {
             dof: match &test {
-                Test::Kernel(_) => None,
+                Test::Kernel(_) | Test::Bump { .. } => None,
                 Test::Network(config) => Some(config.n_parameters(name.split('+').count()) as f64),
                 Test::Count => Some(1.0),
             },
@@ -246,18 +249,15 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     }
     bar.finish_and_clear();
     let text = norm_line(norm) + &table(&outcomes, prepared.units);
-    let Some(stem) = &args.output else { return print(&text) };
-    let tool = concat!("scout40 ", env!("CARGO_PKG_VERSION"));
-    let report = Report { tool, study, configuration: &configuration, outcomes: &outcomes };
-    let (json, csv_path) = (appended(stem, ".json"), appended(stem, ".csv"));
-    let text_of_json = serde_json::to_string_pretty(&report)? + "\n";
-    write_whole(&json, text_of_json.as_bytes(), "writing the report")?;
-    write_whole(&csv_path, csv(&outcomes).as_bytes(), "writing the report")?;
+    #[cfg_attr(not(feature = "plot"), expect(unused_mut, reason = "figures are remembered"))]
+    let Some(mut outputs) = outputs else { return print(&text) };
+    let report = Report { tool: TOOL, study, configuration: &configuration, outcomes: &outcomes };
+    outputs.write(&report, &csv(&outcomes))?;
     // Before anything is printed: a reader of stdout that has gone away ends the command.
     #[cfg(feature = "plot")]
-    nplm_figures::write(stem, args.force || args.resume, &outcomes, prepared.units);
+    nplm_figures::write(&mut outputs, &outcomes, prepared.units);
     print(&text)?;
-    print(&format!("written    {}, {}, figures beside\n", json.display(), csv_path.display()))
+    print(&outputs.text())
 }
 
 fn norm(args: &ToyArgs) -> Result<Norm> {
@@ -293,38 +293,32 @@ fn norm_line(norm: Norm) -> String {
     }
 }
 
-fn journal(args: &ToyArgs, configuration: &str) -> Result<Journal> {
-    let Some(stem) = &args.output else { return Ok(Journal::in_memory()) };
-    let path = appended(stem, ".toys");
-    if args.resume {
-        return Ok(Journal::resume(&path, configuration)?);
-    }
-    for path in [&path, &appended(stem, ".json"), &appended(stem, ".csv")] {
-        refuse_overwrite(path, args.force)?;
-    }
-    Ok(Journal::create(&path, configuration)?)
-}
-
 fn prepare(args: &ToyArgs) -> Result<Prepared> {
     // Wrong options are refused before streams are scored.
     norm(args)?;
     match args.benchmark {
-        Some(benchmark) => Ok(prepare_benchmark(args, benchmark)),
+        Some(benchmark) => prepare_benchmark(args, benchmark),
         None => prepare_events(args),
     }
 }
 
-fn test(args: &ToyArgs, sigma: f64) -> Test {
-    match args.test {
+fn test(args: &ToyArgs, sigma: f64) -> Result<Test> {
+    Ok(match args.test {
         TestName::Kernel => Test::Kernel(KernelConfig::published(sigma, args.centres, args.lambda)),
         TestName::Network => {
             Test::Network(NetworkConfig { epochs: args.epochs, ..NetworkConfig::published() })
         }
         TestName::Count => Test::Count,
-    }
+        TestName::Bump => {
+            let missing = || UsageError("`--test bump` needs `--width`".to_owned());
+            let (edges, width) = (args.peak.edges()?, args.width.ok_or_else(missing)?);
+            let scan = args.peak.scan(&edges, width)?;
+            Test::Bump { scan, edges, unbinned: args.peak.unbinned }
+        }
+    })
 }
 
-fn prepare_benchmark(args: &ToyArgs, benchmark: BenchmarkName) -> Prepared {
+fn prepare_benchmark(args: &ToyArgs, benchmark: BenchmarkName) -> Result<Prepared> {
     let sized = |benchmark: Benchmark| {
         let n = args.reference_events.map_or(benchmark.n_reference, |n| n.min(10_000_000) as u32);
         Source::Benchmark(Benchmark { n_reference: n, ..benchmark })
@@ -340,12 +334,12 @@ fn prepare_benchmark(args: &ToyArgs, benchmark: BenchmarkName) -> Prepared {
             (vec![("peak".to_owned(), sized(Benchmark::nplm_package()))], 2.4)
         }
     };
-    Prepared {
-        tests: vec![("x".to_owned(), sources, test(args, args.sigma.unwrap_or(sigma)))],
+    Ok(Prepared {
+        tests: vec![("x".to_owned(), sources, test(args, args.sigma.unwrap_or(sigma))?)],
         record: json!({ "benchmark": format!("{benchmark:?}") }),
         default_exposure: 1.0,
         units: ["of the published data", "of the published signal"],
-    }
+    })
 }
 
 fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
@@ -359,11 +353,18 @@ fn prepare_events(args: &ToyArgs) -> Result<Prepared> {
         .map(|list| list.split('+').map(Observable::from_name).collect::<Result<Vec<_>, _>>())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| UsageError(format!("observable: {error}")))?;
+    if args.test == TestName::Bump
+        && let Some(list) = args.observables.iter().find(|list| list.contains('+'))
+    {
+        let text = format!("`--test bump` looks at one observable, found `{list}`");
+        return Err(UsageError(text).into());
+    }
     let all: Vec<Observable> = lists.iter().flatten().cloned().collect();
     let model = LoadedModel::read(model_path, args.engine.into())?;
     let bar = progress_bar(0, "scoring");
-    let spectrum = Spectrum::of(&background_scores(background_path, &model, &mut |n| bar.inc(n))?)?;
-    let threshold = spectrum.threshold_for_fraction(args.accept)?;
+    let request = Request::new(background_path, Role::Background);
+    let (_, scores) = spectrum(&request, Some(&model), None, &mut |n| bar.inc(n))?;
+    let threshold = scores.threshold_for_fraction(args.accept)?;
     let selection = Selection { model: &model, observables: &all, threshold };
     let read = |path: &Path, role| select(path, role, &selection, &mut |n| bar.inc(n));
     let background = read(background_path, Role::Background)?;
@@ -404,17 +405,24 @@ fn tests(
         };
         let mut pool = part(&background.sample);
         let mut of_reference = reference.map(|selected| part(&selected.sample));
-        let scaling = Scaling::of(of_reference.as_ref().unwrap_or(&pool))?;
-        scaling.apply(&mut pool);
-        of_reference.iter_mut().for_each(|sample| scaling.apply(sample));
+        // A bump is looked for where it is.
+        let scaling = match args.test {
+            TestName::Bump => None,
+            _ => Some(Scaling::of(of_reference.as_ref().unwrap_or(&pool))?),
+        };
+        let scale = |sample: &mut Sample| scaling.iter().for_each(|scaling| scaling.apply(sample));
+        scale(&mut pool);
+        of_reference.iter_mut().for_each(scale);
         let sigma = match args.sigma {
             Some(sigma) => sigma,
+            // Nobody asks.
+            None if args.test != TestName::Kernel => 1.0,
             None => pairwise_distance(of_reference.as_ref().unwrap_or(&pool), 0.9, args.seed)?,
         };
         let mut sources = Vec::new();
         for signal in signals {
             let mut sample = part(&signal.sample);
-            scaling.apply(&mut sample);
+            scale(&mut sample);
             let pool = Pool {
                 background: pool.clone(),
                 reference: of_reference.clone(),
@@ -433,7 +441,7 @@ fn tests(
                 },
             ));
         }
-        tests.push((name.clone(), sources, test(args, sigma)));
+        tests.push((name.clone(), sources, test(args, sigma)?));
         first += list.len();
     }
     Ok(tests)

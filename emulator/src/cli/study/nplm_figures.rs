@@ -1,46 +1,28 @@
-//! Toy studies as figures: significance against strength, and the statistic without signal beside its χ².
+//! Toy studies as figures: significance against strength, and the statistic without signal beside what describes it.
 
-use std::path::Path;
-
-use scout40_studies::nplm::null::ChiSquared;
 use scout40_studies::observable::Histogram;
-use scout40_studies::plot::{Axis, Plot, Saved};
+use scout40_studies::plot::{Axis, Plot};
 use scout40_studies::rate::Interval;
 
-use crate::cli::output::{appended, refuse_overwrite};
-use crate::new_physics::{LEVELS, Null, Outcome};
+use super::report::Outputs;
+use crate::new_physics::{LEVELS, Null, Outcome, Shape};
 
 /// Bins of the statistic.
 const N_BINS: u32 = 30;
 
 /// Writes all figures; one that cannot be drawn is told of and costs nothing else.
-pub fn write(stem: &Path, force: bool, outcomes: &[(String, Outcome)], units: [&str; 2]) {
+pub fn write(outputs: &mut Outputs, outcomes: &[(String, Outcome)], units: [&str; 2]) {
     for (observable, outcome) in outcomes {
         for null in &outcome.nulls {
             let place =
                 if outcome.nulls.len() > 1 { format!("-{}", null.exposure) } else { String::new() };
-            save(
-                &appended(stem, &format!("-{observable}{place}-z")),
-                force,
-                &significance(observable, outcome, null, units),
-            );
+            let plot = significance(observable, outcome, null, units);
+            outputs.figure(&format!("{observable}{place}-z"), Ok(plot));
             match statistic(observable, null) {
-                Ok(plot) => {
-                    save(&appended(stem, &format!("-{observable}{place}-null")), force, &plot)
-                }
+                Ok(plot) => outputs.figure(&format!("{observable}{place}-null"), Ok(plot)),
                 Err(error) => eprintln!("note: no figure of the null: {error}"),
             }
         }
-    }
-}
-
-fn save(stem: &Path, force: bool, plot: &Plot) {
-    let files = Saved::of(stem);
-    let saved = refuse_overwrite(&files.svg, force)
-        .and_then(|()| refuse_overwrite(&files.png, force))
-        .and_then(|()| Ok(plot.save(stem)?));
-    if let Err(error) = saved {
-        eprintln!("note: no figure `{}`: {error}", stem.display());
     }
 }
 
@@ -74,25 +56,29 @@ fn significance(observable: &str, outcome: &Outcome, null: &Null, units: [&str; 
 }
 
 fn statistic(observable: &str, null: &Null) -> Result<Plot, scout40_studies::Error> {
-    let highest = null.t.iter().copied().fold(0.0, f64::max);
-    let lowest = null.t.iter().copied().fold(0.0, f64::min);
+    // Toys whose fits failed are infinite.
+    let finite: Vec<f64> = null.t.iter().copied().filter(|t| t.is_finite()).collect();
+    let highest = finite.iter().copied().fold(0.0, f64::max);
+    let lowest = finite.iter().copied().fold(0.0, f64::min);
     let mut histogram = Histogram::uniform(N_BINS, lowest, 1.05 * highest.max(1.0))?;
-    histogram.fill(&null.t)?;
-    let chi =
-        ChiSquared { dof: null.dof, dof_error: 0.0, ks_distance: 0.0, ks_p_value: null.ks_p_value };
+    histogram.fill(&finite)?;
     let edges = histogram.edges().to_vec();
     let n = null.t.len() as f64;
     let expected: Vec<(f64, f64)> = edges
         .windows(2)
         .map(|pair| {
-            let inside = chi.p_value(pair[0]) - chi.p_value(pair[1]);
+            let inside = null.shape.p_value(pair[0]) - null.shape.p_value(pair[1]);
             ((pair[0] + pair[1]) / 2.0, n * inside)
         })
         .collect();
+    let described_by = match null.shape {
+        Shape::ChiSquared { dof, .. } => format!("χ² of {dof:.2} degrees of freedom"),
+        Shape::Elsewhere { upcrossings, .. } => format!("{upcrossings:.1} upward crossings"),
+    };
     let title = format!("{observable}: toys without signal");
     let note = format!("KS p-value {:.2}", null.ks_p_value);
     Ok(Plot::new(&title, Axis::linear("Statistic t"), Axis::linear("Toys per bin"))
         .note(&note)
         .steps("toys", &edges, &histogram.bins())
-        .line(&format!("χ² of {:.2} degrees of freedom", null.dof), &expected))
+        .line(&described_by, &expected))
 }

@@ -6,26 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use scout40_models::file::write_whole;
-use scout40_replay::event::ColumnSet;
 use scout40_studies::menu_counts::MenuCounts;
 use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::{OutputArgs, SampleArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
 #[cfg(feature = "plot")]
 use super::rate_figures;
 use super::rate_text;
-use super::report::{ModelRecord, SchemeRecord, TOOL, scheme};
+use super::report::{ModelRecord, SchemeRecord, TOOL};
 use crate::cli::output::{print, progress_bar, refuse_overwrite};
 use crate::cli::parse;
-use crate::comparison::Role;
 use crate::config::{LoadedModel, UsageError};
 use crate::models::scored_models;
 use crate::study::lines::{Decisions, Lines, count};
 use crate::study::pile_up::{Forecast, RateOfPileUp, forecast};
 use crate::study::points::{WorkingPoint, menu_toml, working_points};
-use crate::study::sample::{Request, Sample, check_out_of, check_scores, n_crossings};
+use crate::study::sample::{Request, Role, Sample, check_out_of, check_scores, n_crossings};
 #[cfg(feature = "parquet")]
 use crate::study::seeds::Seeds;
 use crate::trigger::{Menu, Threshold};
@@ -49,6 +47,8 @@ Examples:
   scout40 study rate --model forest.model --background mu60.s40 --pile-up mu45.s40 mu60.s40 \\
       --pile-up-check mu75.s40 --forecast 75,90 -o report")]
 pub struct RateArgs {
+    #[command(flatten)]
+    scorer: ScorerArgs,
     #[command(flatten)]
     samples: SampleArgs,
     /// Signals, for efficiencies
@@ -127,23 +127,23 @@ pub struct Results {
 }
 
 pub fn run(args: &RateArgs) -> Result<()> {
-    let scheme = scheme(&args.samples.filling_scheme)?;
+    let scheme = args.samples.scheme.load()?;
     check(args)?;
     let outputs = args.output.files()?;
     if let Some(path) = &args.write_menu {
         refuse_overwrite(path, args.output.force)?;
     }
-    let model = args.samples.load_model()?;
+    let model = args.scorer.load()?;
     let model = model.as_ref();
     let lines = lines(args, model)?;
     let collision_rate_hz = scheme.collision_rate_hz();
-    let (sample, spectrum) = args.samples.background(model)?;
+    let (sample, spectrum) = args.samples.background(model, &[])?;
     let points = points(args, &spectrum, collision_rate_hz, model)?;
     let background = if lines.is_empty() {
         let (name, counts) = (sample.name.clone(), MenuCounts::new(0, points.len()));
         Counted { name, sample, spectrum, counts }
     } else {
-        counted(args, &args.samples.background, Role::Background, &lines, &points, model)?
+        counted(args, &args.samples.events.background, Role::Background, &lines, &points, model)?
     };
     let mut signals = Vec::new();
     let mut taken = Vec::new();
@@ -163,9 +163,9 @@ pub fn run(args: &RateArgs) -> Result<()> {
     let Some(mut outputs) = outputs else { return print(&text) };
     let report = Report {
         tool: TOOL,
-        model: args.samples.model_record(model),
+        model: args.scorer.record(model),
         filling_scheme: (&scheme).into(),
-        rows: &args.samples.rows,
+        rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
         menu: args.menu.as_ref().map(|path| path.display().to_string()),
         seeds: &args.seeds,
@@ -215,7 +215,7 @@ fn lines(args: &RateArgs, model: Option<&LoadedModel>) -> Result<Lines> {
             model.map_or_else(Vec::new, |model| scored_models(std::slice::from_ref(model)));
         menu.add_toml(&text, &models).with_context(attempt)?;
     }
-    let names = match decisions_paths(args, &args.samples.background)? {
+    let names = match decisions_paths(args, &args.samples.events.background)? {
         #[cfg(feature = "parquet")]
         Some(paths) => Seeds::read(&paths)?.names().to_vec(),
         _ => Vec::new(),
@@ -277,7 +277,7 @@ fn points(
     }
     working_points(background, collision_rate_hz, &targets_khz, &args.threshold, model)
         .with_context(|| {
-            format!("while finding thresholds with `{}`", args.samples.background.display())
+            format!("while finding thresholds with `{}`", args.samples.events.background.display())
         })
 }
 
@@ -291,8 +291,8 @@ fn counted(
 ) -> Result<Counted> {
     check_scores(path, model)?;
     let is_background = role == Role::Background;
-    let rows = args.samples.rows.as_ref().filter(|_| is_background);
-    let request = Request { path, role, rows, columns: ColumnSet::EMPTY };
+    let rows = args.samples.events.rows.as_ref().filter(|_| is_background);
+    let request = Request { rows, ..Request::new(path, role) };
     let decisions = decisions(args, path, lines)?;
     let bar = progress_bar(n_crossings(path), "counting");
     let found = count(&request, model, lines, points, &decisions, &mut |n| bar.inc(n));
@@ -334,7 +334,7 @@ fn write_menu(
     background: &Sample,
 ) -> Result<()> {
     let model = args
-        .samples
+        .scorer
         .model
         .as_ref()
         .map_or("scores of the stream".to_owned(), |path| format!("model {}", path.display()));
@@ -342,7 +342,10 @@ fn write_menu(
         format!("Working points of the {model}, by {TOOL}."),
         format!(
             "Calibrated with {} events of {} (digest {}), filling scheme {}.",
-            background.n_events, background.name, background.digest, args.samples.filling_scheme
+            background.n_events,
+            background.name,
+            background.digest,
+            args.samples.scheme.filling_scheme
         ),
     ];
     Ok(write_whole(path, menu_toml(points, &remarks).as_bytes(), "writing the menu")?)

@@ -173,10 +173,10 @@ fn menu_efficiencies(results: &Results) -> String {
 fn pile_up_text(rate: &RateOfPileUp) -> String {
     let mut text = format!("\nrate of {} as a function of pile-up\n", rate.point);
     let mut rows = vec![row(["pile-up", "crossings", "rate [kHz]", "68 % interval"])];
-    for &(pile_up, khz, scored) in &rate.measured {
+    for &(pile_up, khz, n_crossings) in &rate.measured {
         rows.push(row([
             &format!("{pile_up:.1}"),
-            &scored.to_string(),
+            &format!("{n_crossings:.0}"),
             &short(khz.value),
             &ends(khz),
         ]));
@@ -248,7 +248,7 @@ fn check_text(curve: &Curve) -> String {
     if let (Some(x), Some(measured)) = (curve.whole, curve.whole.and_then(|x| x.measured_khz)) {
         let _ = writeln!(
             text,
-            "{}: all {} crossings that were not fitted, mean pile-up {:.1}: forecast {} ({}), \
+            "{}: all {:.0} crossings that were not fitted, mean pile-up {:.1}: forecast {} ({}), \
              measured {} ({}) kHz",
             curve.name,
             x.n_crossings,

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[cfg(feature = "plot")]
 use super::compare::first_free;
 use crate::cli::output::{appended, grouped, refuse_overwrite};
-use crate::config::{LoadedModel, SchemeChoice, UsageError};
+use crate::config::LoadedModel;
 use crate::study::points::Measured;
 use crate::study::sample::Sample;
 
@@ -152,14 +152,6 @@ impl From<&FillingScheme> for SchemeRecord {
     }
 }
 
-/// The filling scheme that rates are for.
-pub fn scheme(choice: &SchemeChoice) -> Result<FillingScheme> {
-    let scheme = choice.load()?;
-    Ok(scheme.ok_or_else(|| {
-        UsageError("rates need a filling scheme: `recorded` tells no rate of collisions".to_owned())
-    })?)
-}
-
 /// Where a report goes.
 pub struct Outputs {
     #[cfg_attr(not(feature = "plot"), expect(dead_code, reason = "figures stand beside it"))]
@@ -205,7 +197,7 @@ impl Outputs {
     /// overwritten, is told of and costs nothing else: the numbers are in the tables.
     #[cfg(feature = "plot")]
     pub fn figure(&mut self, name: &str, plot: Result<Plot, PlotError>) {
-        let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let plain = |c: char| if c.is_alphanumeric() || c == '-' { c } else { '_' };
         let name: String = name.chars().map(plain).collect();
         let name = name.trim_matches('_').to_owned();
         let numbered = |k: u32| {

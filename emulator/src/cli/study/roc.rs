@@ -7,29 +7,27 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use anyhow::{Result, ensure};
 use clap::Args;
-use scout40_replay::event::ColumnSet;
 use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::OutputArgs;
-use super::report::{SchemeRecord, TOOL, scheme, stem_of};
+use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, signals};
+use super::report::{SchemeRecord, TOOL, stem_of};
 #[cfg(feature = "plot")]
 use super::roc_figures;
 use super::roc_text;
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::{print, progress_bar};
+use crate::cli::output::print;
 use crate::cli::parse;
 #[cfg(feature = "train")]
 use crate::cli::train::recipe;
-use crate::comparison::Role;
-#[cfg(feature = "train")]
-use crate::comparison::rows_within;
-use crate::config::{LoadedModel, SchemeChoice, UsageError};
+use crate::config::{LoadedModel, UsageError};
 #[cfg(feature = "train")]
 use crate::study::folds::{Fold, folds};
 use crate::study::roc::{Reached, Settings, Summary, Target, reached, summarise};
-use crate::study::sample::{Request, Sample, check_out_of, n_crossings, spectrum};
+use crate::study::sample::{Request, Role, Sample, check_out_of};
+#[cfg(feature = "train")]
+use crate::study::sample::{n_crossings, rows_within};
 
 /// Cross-validates models: AUROC, average precision, efficiencies at fixed background rates.
 ///
@@ -56,18 +54,13 @@ pub struct RocArgs {
     #[cfg(feature = "train")]
     #[arg(long, num_args = 1.., value_name = "RECIPES.toml|M.model")]
     train: Vec<PathBuf>,
-    /// The background, to train on and to test with
-    #[arg(long, value_name = "B.s40")]
-    background: PathBuf,
-    /// Rows of the background to use; default: all
-    #[arg(long, value_parser = parse::rows)]
-    rows: Option<Range<u64>>,
+    #[command(flatten)]
+    events: BackgroundArgs,
     /// Test with this background instead of what is held out
     #[arg(long, value_name = "B2.s40")]
     test: Option<PathBuf>,
-    /// The signals
-    #[arg(long, required = true, num_args = 1.., value_name = "S.s40")]
-    signal: Vec<PathBuf>,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// Number of folds; 1: train on all rows, which needs `--test`
     #[arg(long, default_value_t = 5, value_name = "K")]
     folds: u64,
@@ -84,9 +77,8 @@ pub struct RocArgs {
     /// Fraction of signal that average precision is for
     #[arg(long, default_value_t = 0.001, value_name = "X")]
     prevalence: f64,
-    /// Which slots collide: `lhc` (2748), `all`, `single`, or a TOML file
-    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
-    filling_scheme: SchemeChoice,
+    #[command(flatten)]
+    scheme: SchemeArgs,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -137,7 +129,7 @@ pub struct Results {
 }
 
 pub fn run(args: &RocArgs) -> Result<()> {
-    let scheme = scheme(&args.filling_scheme)?;
+    let scheme = args.scheme.load()?;
     let outputs = args.output.files()?;
     let rates = args.rates.iter().map(|hz| Target::RateKhz(hz / 1000.0));
     let fractions = args.fpr.iter().map(|&fraction| Target::FalsePositiveRate(fraction));
@@ -151,7 +143,7 @@ pub fn run(args: &RocArgs) -> Result<()> {
         prevalence: args.prevalence,
     };
     let mut results = Results { settings, signals: Vec::new(), contenders: Vec::new() };
-    let streams = args.signal.iter().chain([&args.background]).chain(&args.test);
+    let streams = args.signals.paths.iter().chain([&args.events.background]).chain(&args.test);
     streams.clone().try_for_each(|path| check_out_of(path, None))?;
     contenders(args, &mut results)?;
     let text = roc_text::table(&results, &scheme);
@@ -160,8 +152,8 @@ pub fn run(args: &RocArgs) -> Result<()> {
     let report = Report {
         tool: TOOL,
         filling_scheme: (&scheme).into(),
-        background: args.background.display().to_string(),
-        rows: &args.rows,
+        background: args.events.background.display().to_string(),
+        rows: &args.events.rows,
         test: args.test.as_ref().map(|path| path.display().to_string()),
         folds: args.folds,
         targets: &results.settings.targets,
@@ -182,8 +174,8 @@ fn contenders(args: &RocArgs, results: &mut Results) -> Result<()> {
     let mut taken = Vec::new();
     for path in &args.model {
         let model = LoadedModel::read(path, args.engine.into())?;
-        let background = args.test.as_ref().unwrap_or(&args.background);
-        let rows = args.rows.as_ref().filter(|_| args.test.is_none());
+        let background = args.test.as_ref().unwrap_or(&args.events.background);
+        let rows = args.events.rows.as_ref().filter(|_| args.test.is_none());
         let training = tested(args, results, &model, background, rows, (None, None))?;
         let name = distinct(&stem_of(path), &mut taken);
         results.contenders.push(contender(name, path.display().to_string(), vec![training]));
@@ -203,15 +195,19 @@ fn trained(args: &RocArgs, results: &mut Results, taken: &mut Vec<String>) -> Re
     for recipe in recipe::read_all(&args.train)? {
         let name = distinct(&recipe.name, taken);
         let mut trainings = Vec::new();
-        let rows =
-            rows_within(args.rows.as_ref(), n_crossings(&args.background), &args.background)?;
+        let rows = rows_within(
+            args.events.rows.as_ref(),
+            n_crossings(&args.events.background),
+            &args.events.background,
+        )?;
         let seeds =
             if args.seeds.is_empty() { vec![recipe.rng_seed()?] } else { args.seeds.clone() };
         for (k, fold) in folds(&rows, args.folds)?.iter().enumerate() {
             // Before anything is trained that could not be tested.
             let (path, rows) = held_out(args, fold)?;
             for &rng_seed in &seeds {
-                let model = recipe.train(&args.background, &fold.training, Some(rng_seed))?;
+                let model =
+                    recipe.train(&args.events.background, &fold.training, Some(rng_seed))?;
                 let model = LoadedModel::new(model, args.engine.into())?;
                 let which = (Some(k + 1), Some(rng_seed));
                 let attempt = || format!("while testing `{name}`, fold {}", k + 1);
@@ -229,7 +225,7 @@ fn trained(args: &RocArgs, results: &mut Results, taken: &mut Vec<String>) -> Re
 fn held_out<'a>(args: &'a RocArgs, fold: &'a Fold) -> Result<(&'a Path, Option<&'a Range<u64>>)> {
     match (&args.test, &fold.held_out) {
         (Some(test), _) => Ok((test, None)),
-        (None, Some(rows)) => Ok((&args.background, Some(rows))),
+        (None, Some(rows)) => Ok((&args.events.background, Some(rows))),
         (None, None) => {
             let text = "`--folds 1` holds nothing out\nhint: give `--test`, another background";
             Err(UsageError(text.to_owned()).into())
@@ -251,29 +247,13 @@ fn tested(
     rows: Option<&Range<u64>>,
     (fold, rng_seed): (Option<usize>, Option<u64>),
 ) -> Result<Training> {
-    let request =
-        Request { path: background, role: Role::Background, rows, columns: ColumnSet::EMPTY };
-    let (sample, background) = scored(&request, model)?;
-    let mut signals = Vec::new();
-    let mut taken = vec!["mean".to_owned()];
-    results.signals.clear();
-    for path in &args.signal {
-        let request = Request { path, role: Role::Signal, rows: None, columns: ColumnSet::EMPTY };
-        let (sample, spectrum) = scored(&request, model)?;
-        // Each model sees the same signals: the last one's are kept.
-        results.signals.push((distinct(&sample.name, &mut taken), sample));
-        signals.push(spectrum);
-    }
-    let signals: Vec<&Spectrum> = signals.iter().collect();
-    let reached = reached(&background, &signals, &results.settings)?;
+    let request = Request { rows, ..Request::new(background, Role::Background) };
+    let (sample, background) = scored(&request, Some(model), None)?;
+    // Each model sees the same signals: the last one's are kept.
+    let found = signals(&args.signals.paths, Some(model), &mut vec!["mean".to_owned()])?;
+    let spectra: Vec<&Spectrum> = found.iter().map(|signal| &signal.spectrum).collect();
+    let reached = reached(&background, &spectra, &results.settings)?;
+    results.signals = found.into_iter().map(|signal| (signal.name, signal.sample)).collect();
     let model_digest = format!("{:016x}", model.model.digest());
     Ok(Training { fold, rng_seed, model_digest, background: sample, reached })
-}
-
-/// The scores of a sample.
-pub fn scored(request: &Request, model: &LoadedModel) -> Result<(Sample, Spectrum)> {
-    let bar = progress_bar(n_crossings(request.path), "scoring");
-    let found = spectrum(request, Some(model), None, &mut |n| bar.inc(n));
-    bar.finish_and_clear();
-    found
 }

@@ -8,10 +8,10 @@ use scout40_studies::observable::Histogram;
 use scout40_studies::quantity::{Binning, Quantity};
 use serde::Serialize;
 
-use super::inputs::{OutputArgs, SampleArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
 use super::rate_text::points_text;
 use super::report::{
-    ModelRecord, SchemeRecord, TOOL, aligned, background_text, quoted, row, scheme, short,
+    ModelRecord, SchemeRecord, TOOL, aligned, background_text, quoted, row, short,
 };
 use crate::cli::output::{print, progress_bar};
 use crate::cli::parse;
@@ -38,6 +38,8 @@ Examples:
       --bins 60 --range 0..600 -o report")]
 pub struct SculptArgs {
     #[command(flatten)]
+    scorer: ScorerArgs,
+    #[command(flatten)]
     samples: SampleArgs,
     /// The observables
     #[arg(
@@ -57,18 +59,10 @@ pub struct SculptArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     bins: Option<u32>,
     /// Range of the bins, such as `0..600`; default: what suits the observable
-    #[arg(long, value_name = "A..B", value_parser = range, allow_hyphen_values = true)]
+    #[arg(long, value_name = "A..B", value_parser = parse::interval, allow_hyphen_values = true)]
     range: Option<(f64, f64)>,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-fn range(text: &str) -> Result<(f64, f64), String> {
-    let numbers = text.split_once("..").and_then(|(a, b)| {
-        let (a, b): (f64, f64) = (a.trim().parse().ok()?, b.trim().parse().ok()?);
-        (a < b && a.is_finite() && b.is_finite()).then_some((a, b))
-    });
-    numbers.ok_or_else(|| format!("expected a range such as `0..600`, found `{text}`"))
 }
 
 /// What `STEM.json` holds: enough to do it again.
@@ -86,12 +80,12 @@ struct Report<'a> {
 }
 
 pub fn run(args: &SculptArgs) -> Result<()> {
-    let scheme = scheme(&args.samples.filling_scheme)?;
+    let scheme = args.samples.scheme.load()?;
     let outputs = args.output.files()?;
     let observables = observables(args)?;
-    let model = args.samples.load_model()?;
+    let model = args.scorer.load()?;
     let model = model.as_ref();
-    let (_, background) = args.samples.background(model)?;
+    let (_, background) = args.samples.background(model, &[])?;
     let mut targets_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
     if targets_khz.is_empty() && args.threshold.is_empty() {
         targets_khz = vec![10.0, 100.0];
@@ -99,10 +93,11 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let rate_hz = scheme.collision_rate_hz();
     let points = working_points(&background, rate_hz, &targets_khz, &args.threshold, model)
         .with_context(|| {
-            format!("while finding thresholds with `{}`", args.samples.background.display())
+            format!("while finding thresholds with `{}`", args.samples.events.background.display())
         })?;
-    let bar = progress_bar(n_crossings(&args.samples.background), "filling");
-    let found = sculpt(&args.samples.request(), model, &points, &observables, &mut |n| bar.inc(n));
+    let bar = progress_bar(n_crossings(&args.samples.events.background), "filling");
+    let found =
+        sculpt(&args.samples.events.request(), model, &points, &observables, &mut |n| bar.inc(n));
     bar.finish_and_clear();
     let (sample, shapes) = found?;
     let n_effective = background.effective_events();
@@ -115,9 +110,9 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let records = records(&shapes);
     let report = Report {
         tool: TOOL,
-        model: args.samples.model_record(model),
+        model: args.scorer.record(model),
         filling_scheme: (&scheme).into(),
-        rows: &args.samples.rows,
+        rows: &args.samples.events.rows,
         out_of: args.samples.out_of,
         background: &sample,
         working_points: &points,
@@ -241,20 +236,6 @@ fn figures(outputs: &mut super::report::Outputs, shapes: &[Shapes], points: &[Wo
             let title = format!("Score ≥ {} ({khz} kHz)", point.threshold);
             let plot = sculpting(&title, axis, &shapes.all, &cut.accepted, &found.sculpting);
             outputs.figure(&format!("{} {}", quantity.name(), cut.point), Ok(plot));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_have_two_ends() {
-        assert_eq!(range("0..600"), Ok((0.0, 600.0)));
-        assert_eq!(range("-3.5..2"), Ok((-3.5, 2.0)));
-        for bad in ["", "5", "5..5", "6..5", "a..b", "0..inf", "nan..1"] {
-            assert!(range(bad).is_err(), "{bad}");
         }
     }
 }

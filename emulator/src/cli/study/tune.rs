@@ -6,25 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use scout40_replay::event::ColumnSet;
 use scout40_replay::source::FileSource;
 use scout40_studies::spectrum::Spectrum;
 use serde::{Deserialize, Serialize};
 
-use super::inputs::OutputArgs;
-use super::report::{TOOL, aligned, quoted, row, scheme, short};
-use super::roc::scored;
+use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal};
+use super::report::{TOOL, aligned, quoted, row, short};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
 use crate::cli::parse;
 use crate::cli::train::recipe::{Recipe, words_of_table};
 use crate::clock::Clock;
-use crate::comparison::{Role, rows_within};
-use crate::config::{LoadedModel, SchemeChoice, UsageError};
+use crate::config::{LoadedModel, UsageError};
 use crate::study::cost::ns_per_event;
 use crate::study::journal::Journal;
 use crate::study::roc::{Settings, Target, reached};
-use crate::study::sample::{Request, check_out_of, n_crossings};
+use crate::study::sample::{Request, Role, check_out_of, n_crossings, rows_within};
 use crate::study::search::{Candidate, candidates, front};
 
 /// Searches hyper-parameters: a grid, or candidates drawn at random.
@@ -49,21 +46,16 @@ Examples:
 pub struct TuneArgs {
     /// What to try (TOML)
     search: PathBuf,
-    /// The background
-    #[arg(long, value_name = "B.s40")]
-    background: PathBuf,
-    /// Rows of the background to use; default: all
-    #[arg(long, value_parser = parse::rows)]
-    rows: Option<Range<u64>>,
+    #[command(flatten)]
+    events: BackgroundArgs,
     /// Test with this background instead of the last rows of the other
     #[arg(long, value_name = "B2.s40")]
     test: Option<PathBuf>,
     /// Part of the rows, the last ones, to test with
     #[arg(long, default_value_t = 0.3, value_name = "FRACTION", conflicts_with = "test")]
     held_out: f64,
-    /// The signals
-    #[arg(long, required = true, num_args = 1.., value_name = "S.s40")]
-    signal: Vec<PathBuf>,
+    #[command(flatten)]
+    signals: SignalArgs,
     /// What is best: `auroc`, or the mean efficiency at a background rate such as `1kHz`
     #[arg(long, default_value = "auroc", value_parser = objective, value_name = "auroc|RATE")]
     objective: Objective,
@@ -86,9 +78,8 @@ pub struct TuneArgs {
     /// Go on with the journal
     #[arg(long)]
     resume: bool,
-    /// Which slots collide: `lhc` (2748), `all`, `single`, or a TOML file
-    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
-    filling_scheme: SchemeChoice,
+    #[command(flatten)]
+    scheme: SchemeArgs,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -166,7 +157,7 @@ struct Report<'a> {
 }
 
 pub fn run(args: &TuneArgs) -> Result<()> {
-    let scheme = scheme(&args.filling_scheme)?;
+    let scheme = args.scheme.load()?;
     let outputs = args.output.files()?;
     let attempt = || format!("while reading the search `{}`", args.search.display());
     let text = std::fs::read_to_string(&args.search).with_context(attempt)?;
@@ -232,9 +223,13 @@ struct Split {
 }
 
 fn split(args: &TuneArgs) -> Result<Split> {
-    let streams = args.signal.iter().chain([&args.background]).chain(&args.test);
+    let streams = args.signals.paths.iter().chain([&args.events.background]).chain(&args.test);
     streams.clone().try_for_each(|path| check_out_of(path, None))?;
-    let rows = rows_within(args.rows.as_ref(), n_crossings(&args.background), &args.background)?;
+    let rows = rows_within(
+        args.events.rows.as_ref(),
+        n_crossings(&args.events.background),
+        &args.events.background,
+    )?;
     if let Some(test) = &args.test {
         return Ok(Split { training: rows, test: (test.clone(), None) });
     }
@@ -245,7 +240,10 @@ fn split(args: &TuneArgs) -> Result<Split> {
     }
     let n_held_out = ((rows.end - rows.start) as f64 * args.held_out).round() as u64;
     let edge = rows.end - n_held_out;
-    Ok(Split { training: rows.start..edge, test: (args.background.clone(), Some(edge..rows.end)) })
+    Ok(Split {
+        training: rows.start..edge,
+        test: (args.events.background.clone(), Some(edge..rows.end)),
+    })
 }
 
 fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> {
@@ -262,10 +260,10 @@ fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> 
     }
     Ok(Head {
         tool: TOOL,
-        background: digest(&args.background)?,
+        background: digest(&args.events.background)?,
         rows: split.training.clone(),
         test: args.test.as_ref().map(digest).transpose()?,
-        signals: args.signal.iter().map(digest).collect::<Result<_>>()?,
+        signals: args.signals.paths.iter().map(digest).collect::<Result<_>>()?,
         collision_rate_hz,
         rates_khz,
         train_seed: args.train_seed,
@@ -276,7 +274,7 @@ fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> 
 fn try_out(args: &TuneArgs, split: &Split, head: &Head, recipe: &Recipe) -> Result<Entry> {
     let clock = Clock::start();
     let rows = std::slice::from_ref(&split.training);
-    let model = recipe.train(&args.background, rows, Some(args.train_seed));
+    let model = recipe.train(&args.events.background, rows, Some(args.train_seed));
     let training_s = clock.now_s();
     let model = match model.and_then(|model| LoadedModel::new(model, args.engine.into())) {
         Ok(model) => model,
@@ -293,13 +291,10 @@ fn try_out(args: &TuneArgs, split: &Split, head: &Head, recipe: &Recipe) -> Resu
         }
     };
     let (path, rows) = (split.test.0.as_path(), split.test.1.as_ref());
-    let request = Request { path, role: Role::Background, rows, columns: ColumnSet::EMPTY };
-    let (_, background) = scored(&request, &model)?;
-    let signal = |path: &PathBuf| {
-        let request = Request { path, role: Role::Signal, rows: None, columns: ColumnSet::EMPTY };
-        Ok(scored(&request, &model)?.1)
-    };
-    let signals = args.signal.iter().map(signal).collect::<Result<Vec<Spectrum>>>()?;
+    let request = Request { rows, ..Request::new(path, Role::Background) };
+    let (_, background) = scored(&request, Some(&model), None)?;
+    let signal = |path: &PathBuf| Ok(scored_signal(path, Some(&model))?.1);
+    let signals = args.signals.paths.iter().map(signal).collect::<Result<Vec<Spectrum>>>()?;
     let settings = Settings {
         collision_rate_hz: head.collision_rate_hz,
         targets: head.rates_khz.iter().map(|&khz| Target::RateKhz(khz)).collect(),
