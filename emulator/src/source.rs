@@ -202,7 +202,9 @@ fn open_network(
         return decoded_by(Box::new(source), decoders);
     }
     if !decoders.is_empty() {
-        warnings.push("`--readers`: orbits are decoded by the thread that receives them".into());
+        warnings.push(
+            "`--readers`: orbits of `--framing dth256` are decoded by the reader itself".into(),
+        );
     }
     Ok(Box::new(DthSource::open(addresses, options, counters)?))
 }

@@ -1,7 +1,7 @@
 //! Orbits to columns: words dealt to a row for each kind, then columns made of rows.
 //!
 //! What kind a word is comes from a table, and each kind has a row of its own: dealing is a load, a
-//! store and an addition for each word, without a branch on what it is. Rows of a few hundred words
+//! store and a few additions for each word, without a branch on what it is. Rows of a few hundred words
 //! stay in the cache; the columns that are wanted are then made of them in loops that vectorise.
 //! Sums have a row each with a word for each event, zero where none comes.
 
@@ -24,41 +24,72 @@ const N_OBJECTS: usize = Collection::OBJECTS.len();
 const NOTHING: usize = N_OBJECTS + N_SUMS;
 const N_ROWS: usize = NOTHING + 1;
 
-/// The row of a word, by its bits 56 to 61: the uppermost one is zero for muons.
-const ROW_OF: [u8; 64] = {
-    let mut rows = [NOTHING as u8; 64];
+/// What is known of a word by its bits 56 to 61.
+#[derive(Clone, Copy)]
+struct Kind {
+    row: u8,
+    /// Where the objects of its kind are counted, of one event: 16 bits from this bit on. Sums and
+    /// nonsense are not counted.
+    counted_at: u8,
+    mask: u16,
+    one: u64,
+    is_nothing: bool,
+}
+
+impl Kind {
+    const fn of_row(row: usize) -> Kind {
+        let is_object = row < N_OBJECTS;
+        let counted_at = if is_object { COUNT_BITS * row as u8 } else { 0 };
+        Kind {
+            row: row as u8,
+            counted_at,
+            mask: if is_object { u16::MAX } else { 0 },
+            one: if is_object { 1 << counted_at } else { 0 },
+            is_nothing: row == NOTHING,
+        }
+    }
+}
+
+const COUNT_BITS: u8 = 16;
+const _: () = assert!(COUNT_BITS as usize * N_OBJECTS == 64);
+
+/// By bits 56 to 61: the uppermost one is zero for muons.
+const KINDS: [Kind; 64] = {
+    let mut kinds = [Kind::of_row(NOTHING); 64];
     let mut at = 0;
     while at < 32 {
-        rows[at] = Collection::Muon as u8;
+        kinds[at] = Kind::of_row(Collection::Muon as usize);
         at += 1;
     }
-    rows[32 + EGAMMA as usize] = Collection::EGamma as u8;
-    rows[32 + JET as usize] = Collection::Jet as u8;
-    rows[32 + TAU as usize] = Collection::Tau as u8;
+    kinds[32 + EGAMMA as usize] = Kind::of_row(Collection::EGamma as usize);
+    kinds[32 + JET as usize] = Kind::of_row(Collection::Jet as usize);
+    kinds[32 + TAU as usize] = Kind::of_row(Collection::Tau as usize);
     at = 0;
     while at < N_SUMS {
-        rows[32 + FIRST_SUM as usize + at] = (N_OBJECTS + at) as u8;
+        kinds[32 + FIRST_SUM as usize + at] = Kind::of_row(N_OBJECTS + at);
         at += 1;
     }
-    rows
+    kinds
 };
 
-/// How far a row grows with a word: those of sums grow with the event.
-const GROWS: [u32; N_ROWS] = {
-    let mut grows = [1; N_ROWS];
-    let mut at = N_OBJECTS;
-    while at < NOTHING {
-        grows[at] = 0;
-        at += 1;
+/// What has to be added to the counts of an event so that the uppermost bit of each tells whether there
+/// are too many.
+const ROOM: u64 = {
+    let (mut room, mut k) = (0, 0);
+    while k < N_OBJECTS {
+        let capacity = Collection::OBJECTS[k].capacity() as u64;
+        room |= (0x7fff - capacity) << (COUNT_BITS as usize * k);
+        k += 1;
     }
-    grows
+    room
 };
+const TOO_MANY: u64 = 0x8000_8000_8000_8000;
 
 /// Makes columns of orbits. Reuses its buffers.
 #[derive(Debug)]
 pub struct OrbitReader {
     rows: Box<[[u64; ROW_WORDS]; N_ROWS]>,
-    /// Where the next word of each row goes.
+    /// Where the next word of each row goes: rows of sums grow with the event.
     ends: [u32; N_ROWS],
     counts: [Vec<u8>; N_OBJECTS],
     bxs: Vec<i16>,
@@ -165,30 +196,29 @@ impl OrbitReader {
     /// sense.
     #[inline]
     fn deal(&mut self, words: &[[u8; 8]]) -> bool {
-        // Copies, so that stores of words need not be feared to change them.
-        let (rows, mut ends) = (&mut *self.rows, self.ends);
+        let rows = &mut *self.rows;
+        // Counted in a register: a count in memory would have to be stored and loaded for each word,
+        // and the next word of its kind would wait for that.
+        let (mut counts, mut is_nothing) = (0_u64, false);
         for &word in words {
             let word = u64::from_le_bytes(word);
-            let row = usize::from(ROW_OF[(word >> KIND_AT & 0x3f) as usize]);
-            rows[row][ends[row] as usize] = word;
-            ends[row] += GROWS[row];
+            let kind = KINDS[(word >> KIND_AT & 0x3f) as usize];
+            let row = usize::from(kind.row);
+            let before = (counts >> kind.counted_at) as u16 & kind.mask;
+            rows[row][self.ends[row] as usize + usize::from(before)] = word;
+            counts += kind.one;
+            is_nothing |= kind.is_nothing;
         }
-        let mut makes_sense = ends[NOTHING] == 0;
-        let mut counts = [0; N_OBJECTS];
-        for (k, collection) in Collection::OBJECTS.into_iter().enumerate() {
-            let n = ends[k] - self.ends[k];
-            makes_sense &= n as usize <= collection.capacity();
-            counts[k] = n as u8;
-        }
-        if !makes_sense {
+        if is_nothing || (counts + ROOM) & TOO_MANY != 0 {
             self.zero_sums();
             return false;
         }
-        for (of_events, n) in self.counts.iter_mut().zip(counts) {
+        for (k, of_events) in self.counts.iter_mut().enumerate() {
+            let n = (counts >> (usize::from(COUNT_BITS) * k)) as u8;
             of_events.push(n);
+            self.ends[k] += u32::from(n);
         }
-        ends[N_OBJECTS..NOTHING].iter_mut().for_each(|end| *end += 1);
-        self.ends = ends;
+        self.ends[N_OBJECTS..NOTHING].iter_mut().for_each(|end| *end += 1);
         true
     }
 

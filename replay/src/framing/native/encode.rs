@@ -1,9 +1,10 @@
 //! Blocks to orbits: words a column at a time, then dealt to events.
 //!
 //! The words of a block are made first, kind by kind, in loops over columns that vectorise. An event is
-//! then a header and a few short runs of words that are there already. Runs are copied four words at
-//! a time, whatever their length, and what was too much is overwritten by what follows: lengths of
-//! runs differ from event to event, and a branch on each would be mispredicted as often.
+//! then a header and a few short runs of words that are there already. Runs are copied as if there were
+//! as many objects as there can be (four, of muons), and what was too much is overwritten by what
+//! follows: lengths of runs differ from event to event, and a branch on each would be mispredicted as
+//! often.
 
 use super::{EGAMMA, FIRST_SUM, JET, KIND_AT, N_SUMS, NOT_A_MUON, TAU};
 use crate::event::{Block, Collection, Column, Element};
@@ -13,8 +14,10 @@ use crate::raw::native64::{EventHeader, OrbitHeader};
 use crate::raw::words::{CaloObject, Muon, Sums, VectorSum};
 use std::ops::Range;
 
-/// Words that are copied at once.
-const STRIDE: usize = 4;
+/// Words of the calorimeter that are copied at once: all that there can be.
+const STRIDE: usize = Collection::Jet.capacity();
+/// Words of muons that are copied at once: hardly any crossing has more.
+const MUON_STRIDE: usize = 4;
 
 /// Makes orbits of blocks. Reuses its buffers.
 #[derive(Debug, Default)]
@@ -79,12 +82,19 @@ impl OrbitEncoder {
     }
 
     /// Puts the events of an orbit into the payload; returns how many words those are.
-    fn fill_payload(&mut self, block: &Block, of: Range<usize>, run: u8, orbit: u32) -> usize {
-        let bxs = &block.get::<i16>(Column::Bx)[of.clone()];
-        let offsets = Collection::OBJECTS.map(|c| &block.offsets(c)[of.start..=of.end]);
-        let sums = self.sums.each_ref().map(|words| &words[of.clone()]);
-        let n_objects: usize = offsets.iter().map(|o| (o[of.len()] - o[0]) as usize).sum();
-        let most = of.len() * (1 + N_SUMS) + n_objects + STRIDE;
+    fn fill_payload(
+        &mut self,
+        block: &Block,
+        crossings: Range<usize>,
+        run: u8,
+        orbit: u32,
+    ) -> usize {
+        let bxs = &block.get::<i16>(Column::Bx)[crossings.clone()];
+        let offsets =
+            Collection::OBJECTS.map(|c| &block.offsets(c)[crossings.start..=crossings.end]);
+        let sums = self.sums.each_ref().map(|words| &words[crossings.clone()]);
+        let n_objects: usize = offsets.iter().map(|o| (o[crossings.len()] - o[0]) as usize).sum();
+        let most = crossings.len() * (1 + N_SUMS) + n_objects + STRIDE;
         if self.payload.len() < most {
             self.payload.resize(most, 0);
         }
@@ -94,10 +104,12 @@ impl OrbitEncoder {
             let Some(bx) = Bx::new(bx.cast_unsigned().into()) else { continue };
             let begin = end;
             end += 1;
-            for (words, offsets) in self.objects.iter().zip(&offsets) {
-                let (from, to) = (offsets[i] as usize, offsets[i + 1] as usize);
-                end = copy_run(words, from..to, payload, end);
-            }
+            let of = |k: usize| offsets[k][i] as usize..offsets[k][i + 1] as usize;
+            let [muons, egammas, jets, taus] = &self.objects;
+            end = copy_run::<MUON_STRIDE>(muons, of(0), payload, end);
+            end = copy_run::<STRIDE>(egammas, of(1), payload, end);
+            end = copy_run::<STRIDE>(jets, of(2), payload, end);
+            end = copy_run::<STRIDE>(taus, of(3), payload, end);
             for (kind, sums) in (FIRST_SUM..).zip(&sums) {
                 // What is zero is overwritten by what follows.
                 payload[end] = other(kind, sums[i]);
@@ -112,14 +124,18 @@ impl OrbitEncoder {
 
 /// Copies a run of words to `at`, and up to a stride of others behind it; where the run ends.
 #[inline]
-fn copy_run(words: &[u64], run: Range<usize>, to: &mut [u64], at: usize) -> usize {
+fn copy_run<const AT_ONCE: usize>(
+    words: &[u64],
+    run: Range<usize>,
+    to: &mut [u64],
+    at: usize,
+) -> usize {
     let n = run.len();
     let mut done = 0;
     loop {
-        let stride = &words[run.start + done..][..STRIDE];
-        to[at + done..][..STRIDE].copy_from_slice(stride);
-        done += STRIDE;
-        // Hardly ever: few crossings have more of a kind.
+        let stride = &words[run.start + done..][..AT_ONCE];
+        to[at + done..][..AT_ONCE].copy_from_slice(stride);
+        done += AT_ONCE;
         if done >= n {
             return at + n;
         }
