@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "bad_input_parts/lying_streams.rs"]
+mod lying_streams;
 
 use std::collections::BTreeMap;
 use std::fs::File;
