@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use scout40_models::features_of;
 use scout40_replay::event::{Block, Column, ColumnSet, Group};
 use scout40_replay::format::StreamHeader;
 use scout40_replay::inject::{InjectError, InjectionSpec, Injector, Mode, Signal, overlay_columns};
@@ -479,10 +480,11 @@ fn needed_columns(
     let missing = required.minus(available);
     ensure!(
         missing.is_empty(),
-        "`{}` lacks columns {} that the model or the menu looks at\n\
+        "`{}` lacks columns {} that the model or the menu looks at: expected features of {}\n\
          hint: convert it again with them, or use a model of another feature layout",
         config.source,
-        missing.names()
+        missing.names(),
+        features_of(available)
     );
     let kept = match config.keep {
         Keep::All => ColumnSet::ALL,

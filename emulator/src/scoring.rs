@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use scout40_models::{RowBuffer, Score};
+use scout40_models::{RowBuffer, Score, features_of};
 use scout40_replay::event::{Block, ColumnSet};
 use scout40_replay::source::{Delivery, FileSource, Source};
 
@@ -29,10 +29,11 @@ pub fn score_stream(
     let missing = needed.minus(source.columns());
     ensure!(
         missing.is_empty(),
-        "`{}` lacks columns {} that the model looks at\n\
+        "`{}` lacks columns {} that the model looks at: expected features of {}\n\
          hint: convert it again with them, or use a model of another feature layout",
         source.path().display(),
-        missing.names()
+        missing.names(),
+        features_of(source.columns())
     );
     let mut rows = RowBuffer::new(model.scorer.n_features());
     let mut scratch = model.scorer.scratch();

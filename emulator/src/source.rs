@@ -173,6 +173,7 @@ pub fn open_source(
     decoders: &[usize],
     warnings: &mut Vec<String>,
 ) -> Result<OpenSource> {
+    check_request(config)?;
     let mut network = None;
     let source: Box<dyn Source> = match &config.source {
         SourceSpec::File(path) => {
@@ -201,7 +202,9 @@ fn open_network(
         return decoded_by(Box::new(source), decoders);
     }
     if !decoders.is_empty() {
-        warnings.push("`--readers`: orbits are decoded by the thread that receives them".into());
+        warnings.push(
+            "`--readers`: orbits of `--framing dth256` are decoded by the reader itself".into(),
+        );
     }
     Ok(Box::new(DthSource::open(addresses, options, counters)?))
 }
@@ -260,19 +263,31 @@ fn open_generator(spec: &GeneratorSpec) -> Result<GeneratorSource> {
     Ok(GeneratorSource::new(stream, pool))
 }
 
-fn check_facts(config: &RunConfig, facts: &SourceFacts) -> Result<()> {
-    let refuse = |text: String| Err(UsageError(text).into());
+/// What a kind of source cannot do: refused before anybody connects or makes events.
+fn check_request(config: &RunConfig) -> Result<(), UsageError> {
     let name = &config.source;
     if config.from_orbit.is_some() && !matches!(name, SourceSpec::File(_)) {
-        return refuse(format!(
+        return Err(UsageError(format!(
             "`--from-orbit` needs a file, found `{name}`\nhint: a file's index tells where an orbit is"
-        ));
+        )));
     }
-    if config.repeat && !facts.can_rewind {
-        return refuse(format!(
+    if config.repeat && matches!(name, SourceSpec::Tcp(_)) {
+        return Err(UsageError(format!(
             "`--repeat` needs a source that can begin again, found `{name}`\n\
-             hint: leave it out; whatever sends the events decides how long it goes on"
-        ));
+             hint: leave it out; `scout40 serve STREAM --repeat` sends a stream again and again"
+        )));
+    }
+    Ok(())
+}
+
+fn check_facts(config: &RunConfig, facts: &SourceFacts) -> Result<()> {
+    let name = &config.source;
+    if config.repeat && !facts.can_rewind {
+        return Err(UsageError(format!(
+            "`--repeat` needs a source that can begin again, found `{name}`\n\
+             hint: leave it out; it goes on as long as it is asked to"
+        ))
+        .into());
     }
     // Orbits run on in a repeat and give slots and places, but every run counts its own.
     let needs_one_run =

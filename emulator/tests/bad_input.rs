@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
+#[path = "bad_input_parts/lying_streams.rs"]
+mod lying_streams;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -531,7 +533,8 @@ fn a_model_of_columns_that_the_stream_lacks_is_refused_with_the_columns() {
     desk.done("convert fixtures/import/SVJ.parquet all.s40");
     let small = "--features met.pt,muon[0..2].(pt,qual) --trees 4 --sample-size 64";
     desk.done(&format!("train forest --input all.s40 {small} -o quality.model"));
-    let words = ["zero-bias.s40", "lacks columns muon_qual", "hint:"];
+    let words =
+        ["zero-bias.s40", "lacks columns muon_qual", "muon[0..16].(pt,eta,phi), eg", "hint:"];
     let stream = "fixtures/streams/zero-bias.s40";
     desk.refused(1, &format!("run {stream} --model quality.model --rate max --out o"), &words);
     desk.refused(1, &format!("score {stream} --model quality.model -o s.parquet"), &words);
@@ -547,6 +550,10 @@ fn training_that_makes_no_sense_is_refused() {
     let train = "train forest --input fixtures/pathological/good.s40 -o new.model";
     for (code, options, words) in [
         (2, "--features quarks", ["feature specification `quarks`", "expected one of"]),
+        (2, "--features track_muon[0].pt", ["divided by 2 or 4", "hint: features are"]),
+        (2, "--features jet[0].pt+1", ["character 10: expected `,`, found `+`", "hint: features"]),
+        (1, "--features track_muon[0].pt/2", ["track_muon_pt, which", "muon[0..16].(pt,"]),
+        (1, "--features stub[0].phi", ["columns stub_phi, which the events lack", "hint: take"]),
         (2, "--features met.pt,met.pt", ["twice", "met.pt"]),
         (1, "--rows 400..501", ["rows 400..501", "0..500"]),
         (1, "--rows 500..", ["rows 500..", "0..500"]),

@@ -73,6 +73,61 @@ fn nano_aod_and_the_training_layout_are_recognised_by_content() {
 }
 
 #[test]
+fn every_format_is_read_under_the_name_of_every_other() {
+    let desk = Desk::new();
+    desk.done("slice fixtures/pathological/good.s40 --head 100 -o s.s40");
+    let written = [
+        ("native64", "--payload run3", "dump"),
+        ("dth256", "--payload run3", "dth"),
+        ("parquet", "", "parquet"),
+        ("adc2021", "", "h5"),
+        ("full-data-cyl", "", "hdf5"),
+        ("frd", "", "raw"),
+        ("cmssw", "--payload run3", "root"),
+    ];
+    for (k, (format, options, _)) in written.iter().enumerate() {
+        desk.done(&format!("convert s.s40 {format}.out --to {format} {options}"));
+        let mut path = desk.path(&format!("{format}.out"));
+        while path.is_dir() {
+            // Of several sources one is enough.
+            let mut inside: Vec<_> =
+                std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            inside.sort();
+            path = inside.swap_remove(0);
+        }
+        let (_, _, other) = written[(k + 1) % written.len()];
+        for name in [&format!("wrong.{other}"), "wrong.s40", "wrong.csv", "wrong"] {
+            desk.write(name, std::fs::read(&path).unwrap());
+            desk.done(&format!("convert {name} back.stream --force {options}"));
+            assert!(!events(&desk.path("back.stream")).is_empty(), "{format} as {name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_of_no_known_format_is_told_with_what_is_known_and_what_else_it_may_be() {
+    let desk = Desk::new();
+    desk.write("events.root", "once upon a time");
+    for (file, hint) in [
+        ("events.root", "docs/formats.md says"),
+        ("fixtures/reference/files/higgs-ml.csv", "this is a table"),
+        ("fixtures/reference/files/dark-machines.csv", "this is a table"),
+        ("fixtures/models/forest.model", "this is a model"),
+        ("fixtures/generators/zero-bias.generator", "this is a generator"),
+    ] {
+        let said = desk.run(&format!("convert {file} x.s40")).expect(1).stderr;
+        assert!(said.contains("expected a known format, found a file that begins with"), "{said}");
+        for known in
+            ["scout40 stream", "parquet", "HDF5", "Run-3", "DTHBasic256", "Native64", "ROOT"]
+        {
+            assert!(said.contains(known), "{known} in\n{said}");
+        }
+        let line = said.lines().find(|line| line.starts_with("hint: ")).unwrap();
+        assert!(line.contains(hint), "{said}");
+    }
+}
+
+#[test]
 fn tables_are_shown_with_columns_ranges_and_weights() {
     let desk = Desk::new();
     let said = desk.done("inspect fixtures/reference/files/higgs-ml.csv").stdout;

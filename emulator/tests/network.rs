@@ -119,8 +119,46 @@ fn a_repeated_stream_goes_on_where_it_ended_as_in_a_file() {
         assert_eq!(summary.counts, of_file.counts);
         assert!(summary.counts.read > 3 * CROSSINGS);
         assert_eq!(events(&accepted), events(&expected));
-        let (refused, _) = try_run(server.source(), |config| config.repeat = true);
-        assert!(refused.unwrap_err().contains("--repeat"));
+    });
+}
+
+#[test]
+fn a_run_cannot_repeat_what_is_sent_and_says_so_without_connecting() {
+    watched(|| {
+        // Nobody listens there: connecting would fail otherwise, and later.
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for framing in [Framing::S40, Framing::Dth256] {
+            let (refused, _) = try_run(tcp(&[closed]), |config| {
+                config.network.framing = framing;
+                config.repeat = true;
+            });
+            let refused = refused.unwrap_err();
+            assert!(refused.contains("`--repeat`") && refused.contains("hint:"), "{refused}");
+            assert!(refused.contains("scout40 serve STREAM --repeat"), "{refused}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_repeats_for_one_client_ends_when_that_has_gone() {
+    watched(|| {
+        for framing in [Framing::S40, Framing::Dth256] {
+            let options =
+                ServeOptions { repeat: true, until_served: Some(1), framing, ..serve_options(1) };
+            let server = Serving::start(options);
+            if framing == Framing::S40 {
+                // One that does not greet has had no share.
+                drop(TcpStream::connect(server.address()).unwrap());
+            }
+            let (summary, _) = run_with(server.source(), |config| {
+                config.network.framing = framing;
+                config.orbits = Some(30);
+            });
+            assert!(summary.counts.read > 2 * CROSSINGS);
+            // Ends of itself, or the watchdog says so.
+            let reports = server.wait();
+            assert!(reports.iter().any(|report| report.crossings > 0), "{reports:?}");
+        }
     });
 }
 
@@ -363,6 +401,64 @@ fn a_late_sender_drops_blocks_and_says_so() {
         let reports = server.stop();
         assert_eq!(reports[0].dropped_crossings, counted.sender_dropped_crossings);
         assert_eq!(reports[0].crossings, summary.counts.scored);
+    });
+}
+
+#[test]
+fn a_small_buffer_makes_boards_wait_and_loses_nothing() {
+    watched(|| {
+        let (_, expected) = run(file());
+        for n in [1, 3] {
+            let server = Serving::start(boards(n));
+            let (summary, accepted) = run_with(server.source(), |config| {
+                config.network.framing = Framing::Dth256;
+                config.network.buffer_bytes = 1;
+            });
+            assert_eq!(events(&accepted), events(&expected), "{n} connections");
+            let counted = network(&summary);
+            // An orbit of each connection at a time: 50 crossings of at most 58 words and a header.
+            let most = n as u64 * (50 * 59 * 8 + 32);
+            assert!((1..=most).contains(&counted.buffered_bytes_max), "{counted:?}");
+            assert_eq!(counted.buffered_bytes, 0, "and all of it is free again");
+        }
+    });
+}
+
+#[test]
+fn boards_that_lie_about_orbits_fill_neither_the_buffer_nor_the_memory() {
+    watched(|| {
+        // Orbits that are many and tiny, that have no end, and that are nothing but headers.
+        let head = |flags: u8, n_units: u8, orbit: u64| {
+            let mut head = [0; 32];
+            (head[0], head[1], head[5], head[6]) = (0x47, 0x5a, flags, n_units);
+            head[16..24].copy_from_slice(&(0b11 << 62 | orbit << 24).to_le_bytes());
+            head
+        };
+        let event = |orbit: u64| (0b10_u64 << 62 | orbit << 24 | 5 << 12).to_le_bytes();
+        let mut tiny = Vec::new();
+        for orbit in 0..20_000 {
+            tiny.extend(head(0xc0, 1, orbit));
+            tiny.extend(event(orbit));
+            tiny.extend([0; 24]);
+        }
+        let mut endless = Vec::from(head(0x80, 255, 7));
+        endless.resize(32 * 256, 0xab);
+        for _ in 0..500 {
+            endless.extend(head(0, 255, 7));
+            endless.resize(endless.len() + 32 * 255, 0xab);
+        }
+        let empty: Vec<u8> = (0..50_000).flat_map(|orbit| head(0xc0, 0, orbit)).collect();
+        for (bytes, n_read) in [(tiny, 20_000), (endless, 0), (empty, 0)] {
+            let sender = Scripted::without_hello(bytes);
+            let (summary, _) = run_with(sender.source(), |config| {
+                impatient_with_boards(config);
+                config.network.buffer_bytes = 1 << 16;
+            });
+            assert_eq!(summary.counts.scored, n_read);
+            let counted = network(&summary);
+            assert!(counted.buffered_bytes_max <= 1 << 16, "{counted:?}");
+            assert_eq!(counted.buffered_bytes, 0, "{counted:?}");
+        }
     });
 }
 

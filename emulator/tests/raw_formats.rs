@@ -109,7 +109,17 @@ fn further_objects_are_shown_and_verified() {
     desk.done("verify puppi.s40");
     let text = desk.done("inspect puppi.s40").stdout;
     assert!(text.contains("puppi      0.500 per crossing in the first block, 1 at most"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains(" 1 puppi objects (0.500 per crossing)"), "{text}");
+    assert!(!text.contains("stub objects") && !text.contains("damaged"), "{text}");
     assert!(text.contains("puppi        20.000    0.000    0.000"), "{text}");
+    // What is damaged is not in the total, and that is said.
+    let mut damaged = desk.bytes("puppi.s40");
+    let at = damaged.windows(4).position(|tag| tag == b"BLCK").unwrap();
+    damaged[at + 140] ^= 1;
+    desk.write("damaged.s40", &damaged);
+    let text = desk.done("inspect damaged.s40").stdout;
+    assert!(text.contains("2 crossings are damaged: their puppi are not counted"), "{text}");
     desk.done("convert puppi.s40 back.dump --to native64");
     assert_eq!(desk.bytes("back.dump"), bytes);
 }

@@ -9,7 +9,10 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The text of a feature specification does not say what it should.
-    #[error("feature specification `{text}`, character {position}: {problem}")]
+    #[error(
+        "feature specification `{text}`, character {position}: {problem}\n\
+         hint: features are columns, separated by commas: `met.pt, jet[0..4].(pt,eta/2)`"
+    )]
     Spec {
         /// The whole text.
         text: String,
@@ -20,12 +23,14 @@ pub enum Error {
     },
     /// The events lack columns that the features are made of.
     #[error(
-        "the features need the columns {missing}, which the events lack: take a stream that has \
-         them, or features that need less"
+        "the features need the columns {missing}, which the events lack: expected features of \
+         {found}\nhint: take a stream that has them, or features that need less"
     )]
     MissingColumns {
         /// Names, comma-separated.
         missing: String,
+        /// Names of the columns that the events have and that can be features.
+        found: String,
     },
     /// A number that a threshold cannot be.
     #[error("threshold {found}: expected a number in the display units of the model")]

@@ -25,7 +25,7 @@ mod testing;
 
 pub use autoencoder::Autoencoder;
 pub use error::{Error, legible};
-pub use features::{FeatureSpec, FillPlan};
+pub use features::{FeatureSpec, FillPlan, features_of};
 pub use file::Model;
 pub use forest::Forest;
 pub use forest::plan::{ForestScorer, PlanChoice};

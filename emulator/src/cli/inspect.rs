@@ -53,7 +53,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         return print(&super::table::table_text(&args.file)?);
     }
     let mut source = FileSource::open(&args.file)?;
-    let mut text = stream_text(source.info());
+    let further = FurtherTotals::of(&mut source)?;
+    let mut text = stream_text(source.info(), &further);
     let mut block = Block::default();
     if args.events > 0
         && let Delivery::Block = source.next_block(ColumnSet::ALL, &mut block)?
@@ -231,17 +232,56 @@ fn write_plan(out: &mut String, scorer: &ForestScorer) -> std::fmt::Result {
     }
 }
 
-fn stream_text(info: &StreamInfo) -> String {
+/// Objects of what not every stream has: the index has no totals of them, so they are counted.
+#[derive(Default)]
+struct FurtherTotals {
+    /// Those that the stream counts, with their number.
+    totals: Vec<(Collection, u64)>,
+    /// Crossings of blocks that could be read.
+    n_crossings: u64,
+}
+
+impl FurtherTotals {
+    /// Reads the multiplicities of all blocks, and goes back to the first one.
+    fn of(source: &mut FileSource) -> Result<FurtherTotals> {
+        let columns = source.columns();
+        let count = |c: &Collection| c.count_column().filter(|&n| columns.contains(n));
+        let counts: ColumnSet = Collection::FURTHER.iter().filter_map(count).collect();
+        let counted = Collection::FURTHER.into_iter().filter(|c| count(c).is_some());
+        let mut found = FurtherTotals { totals: counted.map(|c| (c, 0)).collect(), n_crossings: 0 };
+        if counts.is_empty() {
+            return Ok(found);
+        }
+        let mut block = Block::default();
+        loop {
+            match source.next_block(counts, &mut block)? {
+                Delivery::Block => {
+                    found.n_crossings += block.len() as u64;
+                    for (collection, total) in &mut found.totals {
+                        *total += block.n_entries(*collection) as u64;
+                    }
+                }
+                Delivery::Corrupt { .. } => {}
+                // Cut or lost: what there was has been counted.
+                _ => break,
+            }
+        }
+        source.rewind()?;
+        Ok(found)
+    }
+}
+
+fn stream_text(info: &StreamInfo, further: &FurtherTotals) -> String {
     let mut text = String::new();
-    let _ = write_stream(&mut text, info);
+    let _ = write_stream(&mut text, info, further);
     text
 }
 
-fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
+fn write_stream(out: &mut String, info: &StreamInfo, further: &FurtherTotals) -> std::fmt::Result {
     let header = &info.header;
     writeln!(out, "sample     {} ({})", legible(&header.sample), header.kind.name())?;
     match &info.index {
-        Some(index) => write_index(out, index, info.bytes)?,
+        Some(index) => write_index(out, index, info.bytes, further)?,
         None => {
             let problem = info.index_problem.as_ref().map_or(String::new(), ToString::to_string);
             writeln!(out, "index      LOST ({problem}): readable up to the last whole block")?;
@@ -266,7 +306,12 @@ fn write_stream(out: &mut String, info: &StreamInfo) -> std::fmt::Result {
     write_provenance(out, &header.provenance)
 }
 
-fn write_index(out: &mut String, index: &StreamIndex, bytes: u64) -> std::fmt::Result {
+fn write_index(
+    out: &mut String,
+    index: &StreamIndex,
+    bytes: u64,
+    further: &FurtherTotals,
+) -> std::fmt::Result {
     let n = index.n_crossings;
     writeln!(
         out,
@@ -276,14 +321,25 @@ fn write_index(out: &mut String, index: &StreamIndex, bytes: u64) -> std::fmt::R
         grouped(bytes),
         bytes as f64 / n.max(1) as f64
     )?;
-    for collection in Collection::OBJECTS {
-        let objects = index.n_objects[collection as usize];
+    let of_index = Collection::OBJECTS.map(|c| (c, index.n_objects[c as usize]));
+    let totals = of_index.iter().map(|total| (total, n));
+    let further_totals = further.totals.iter().map(|total| (total, further.n_crossings));
+    for (&(collection, objects), n_crossings) in totals.chain(further_totals) {
         writeln!(
             out,
             "           {:>12} {} objects ({:.3} per crossing)",
             grouped(objects),
             collection.name(),
-            objects as f64 / n.max(1) as f64
+            objects as f64 / n_crossings.max(1) as f64
+        )?;
+    }
+    if !further.totals.is_empty() && further.n_crossings < n {
+        let lost = grouped(n - further.n_crossings);
+        let names: Vec<&str> = further.totals.iter().map(|(c, _)| c.name()).collect();
+        writeln!(
+            out,
+            "           {lost} crossings are damaged: their {} are not counted",
+            names.join(", ")
         )?;
     }
     if let (Some(first), Some(last)) = (index.blocks.first(), index.blocks.last()) {
@@ -343,7 +399,7 @@ fn multiplicities(out: &mut String, block: &Block) {
     }
 }
 
-/// Of what not every stream has, the index has no totals and a row would be too long.
+/// Of what not every stream has, a row would be too long.
 fn further_multiplicities(out: &mut String, block: &Block) {
     let counted = |c: &Collection| c.count_column().is_some_and(|n| block.columns().contains(n));
     for collection in Collection::FURTHER.into_iter().filter(counted) {
@@ -489,9 +545,10 @@ mod tests {
             settings: vec![(name(), "x".into())],
             sources: vec![source],
         };
-        check(&stream_text(&info), 8);
+        let further = FurtherTotals::default();
+        check(&stream_text(&info, &further), 8);
         // Settings may have several lines, which are shown on one.
         info.header.provenance.settings = vec![("menu".into(), "a = 1\nb\u{1b} = 2\n".into())];
-        assert!(stream_text(&info).contains(r"menu = a = 1; b\u{1b} = 2"));
+        assert!(stream_text(&info, &further).contains(r"menu = a = 1; b\u{1b} = 2"));
     }
 }

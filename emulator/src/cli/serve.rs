@@ -60,7 +60,8 @@ pub struct ServeArgs {
     /// A client that takes nothing for so long is disconnected
     #[arg(long, default_value = "10s", value_parser = parse::duration, value_name = "TIME")]
     timeout: Duration,
-    /// End when as many connections as `--connections` says have had their share
+    /// End when as many connections as `--connections` says have had their share; with `--repeat`,
+    /// when they have gone
     #[arg(long)]
     once: bool,
 }

@@ -5,7 +5,7 @@
 //! for the whole of the timeout. Bytes are read only while there is room for them in the
 //! connection's part of the buffer: what is not read makes the sender wait, by TCP.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use scout40_replay::framing::{
@@ -14,11 +14,11 @@ use scout40_replay::framing::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Counters;
-use crate::clock::Clock;
+use super::buffer::{Budget, Room, Spares, trim};
 
 /// A broken connection is made again after so long, then twice as long each time...
 pub const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
@@ -26,12 +26,8 @@ pub const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// A payload gets a second more for so many bytes, on top of the timeout.
 const SLOWEST_BYTES_PER_S: u32 = 1 << 24;
-/// A permit of the buffer stands for so many bytes.
-pub const PERMIT_BYTES: usize = 1 << 10;
 /// No stream is so long, in frames or crossings: a larger number is a lie.
 const NUMBER_MAX: u64 = 1 << 48;
-/// Payload buffers that are kept to be used again.
-const SPARES_MAX: usize = 32;
 
 /// What a connection tells the one who merges.
 pub enum Message {
@@ -58,38 +54,6 @@ pub struct Arrived {
     pub room: Option<Room>,
 }
 
-/// A part of the buffer, which is free again when this is dropped.
-pub struct Room {
-    _permit: OwnedSemaphorePermit,
-    bytes: u64,
-    counters: Arc<Counters>,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.counters.buffered_bytes.subtract(self.bytes);
-    }
-}
-
-/// Buffers of payloads to be used again.
-#[derive(Default)]
-pub struct Spares(Mutex<Vec<Vec<u8>>>);
-
-impl Spares {
-    /// One of them, or a new one.
-    pub fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    /// Gives one back.
-    pub fn put(&self, spare: Vec<u8>) {
-        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spares.len() < SPARES_MAX {
-            spares.push(spare);
-        }
-    }
-}
-
 /// One connection.
 pub struct Client {
     /// `HOST:PORT`.
@@ -98,16 +62,12 @@ pub struct Client {
     pub hello: ClientHello,
     /// See [`super::NetworkOptions::timeout`].
     pub timeout: Duration,
-    /// Its part of the buffer, in units of [`PERMIT_BYTES`].
-    pub budget: Arc<Semaphore>,
-    /// Permits of `budget`.
-    pub permits: u32,
+    /// Its part of the buffer.
+    pub budget: Budget,
     /// Where to count.
     pub counters: Arc<Counters>,
     /// Where payloads come back to.
     pub spares: Arc<Spares>,
-    /// Measures stalls.
-    pub clock: Clock,
 }
 
 /// Why a connection does not go on.
@@ -258,7 +218,7 @@ impl Client {
             let head = match decoder.commit(n) {
                 Ok(FrameStep::More) => continue,
                 Ok(FrameStep::Head(head)) => {
-                    room = Some(self.room(head.payload_len).await);
+                    room = Some(self.budget.room(head.payload_len as usize).await);
                     // The peer is not to blame for the time that took.
                     let more = Duration::from_secs_f64(
                         f64::from(head.payload_len) / f64::from(SLOWEST_BYTES_PER_S),
@@ -273,7 +233,8 @@ impl Client {
                 }
             };
             deadline = Instant::now() + self.timeout;
-            let payload = decoder.take_payload(self.spares.take());
+            let mut payload = decoder.take_payload(self.spares.take());
+            trim(&mut payload);
             if let Some(end) = self.hand_on(Arrived { head, payload, room: room.take() }, to).await
             {
                 return end;
@@ -304,26 +265,5 @@ impl Client {
             Ok(()) => None,
             Err(_) => Some(Break::Unwanted),
         }
-    }
-
-    /// Waits for room in the buffer. A payload larger than all of it gets all of it.
-    async fn room(&self, bytes: u32) -> Room {
-        let permits = bytes.div_ceil(PERMIT_BYTES as u32).min(self.permits);
-        let budget = || Arc::clone(&self.budget);
-        let permit = match budget().try_acquire_many_owned(permits) {
-            Ok(permit) => permit,
-            Err(_) => {
-                let since_ps = self.clock.now_ps();
-                let permit = budget().acquire_many_owned(permits).await;
-                self.counters.receiver_stalls.add(1);
-                let waited_us = (self.clock.now_ps() - since_ps) / 1_000_000;
-                self.counters.receiver_stalled_us.add(waited_us);
-                permit.expect("the budget is never closed")
-            }
-        };
-        let bytes = u64::from(bytes);
-        self.counters.buffered_bytes.add(bytes);
-        self.counters.buffered_bytes_max.raise(self.counters.buffered_bytes.get());
-        Room { _permit: permit, bytes, counters: Arc::clone(&self.counters) }
     }
 }

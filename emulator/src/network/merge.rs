@@ -11,7 +11,8 @@ use scout40_replay::source::{Delivery, Section};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::Counters;
-use super::client::{Arrived, Message, Room};
+use super::buffer::Room;
+use super::client::{Arrived, Message};
 
 /// What the reader gets.
 pub enum Item {

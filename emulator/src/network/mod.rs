@@ -10,6 +10,7 @@
 //! what is measured, by [`clock`](crate::clock). `docs/network.md`
 //! describes the bytes, the counters and what is done about a peer that is slow, dead or lies.
 
+mod buffer;
 mod client;
 mod counters;
 mod dth;

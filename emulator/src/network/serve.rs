@@ -61,7 +61,8 @@ pub struct ServeOptions {
     pub repeat: bool,
     /// A client that takes nothing for so long is disconnected.
     pub timeout: Duration,
-    /// Ends when so many connections have had their share to its end.
+    /// Ends when so many connections have had their share to its end: of a stream that begins again,
+    /// as much of it as they wanted.
     pub until_served: Option<usize>,
 }
 
@@ -105,6 +106,7 @@ impl ServerStop {
 pub struct Server {
     listeners: Vec<StdListener>,
     shared: Arc<Shared>,
+    repeat: bool,
     until_served: Option<usize>,
 }
 
@@ -155,7 +157,8 @@ impl Server {
             clock: Clock::start(),
             clients: Semaphore::new(CLIENTS_MAX),
         };
-        Ok(Server { listeners, shared: Arc::new(shared), until_served: options.until_served })
+        let ServeOptions { repeat, until_served, .. } = *options;
+        Ok(Server { listeners, shared: Arc::new(shared), repeat, until_served })
     }
 
     /// Where it listens.
@@ -194,7 +197,10 @@ impl Server {
             });
             let mut n_served = 0;
             while let Some(Some(of_connection)) = reports.recv().await {
-                n_served += usize::from(of_connection.problem.is_empty());
+                // A share that begins again ends with the client, once that has been sent something.
+                let is_served =
+                    of_connection.problem.is_empty() || self.repeat && of_connection.frames > 0;
+                n_served += usize::from(is_served);
                 report(of_connection);
                 if self.until_served.is_some_and(|n| n_served >= n) {
                     break;
@@ -311,6 +317,7 @@ impl Sending<'_> {
         let schema = self.store().header().column_set().map_err(|error| error.to_string())?;
         let mut decoder = BlockDecoder::new().map_err(|error| error.to_string())?;
         let (mut encoder, mut block) = (OrbitEncoder::default(), Block::default());
+        let mut bytes = Vec::new();
         let begin_ps = self.shared.clock.now_ps();
         for frame in 0..self.shared.n_frames {
             let late_ps = self.wait_until_due(0, frame, begin_ps).await?;
@@ -333,11 +340,11 @@ impl Sending<'_> {
                 yield_now().await;
                 continue;
             }
-            let mut bytes = Vec::new();
+            bytes.clear();
             let shift = self.store().orbit_shift(frame);
             let n_crossings = encoder.push_orbits(&block, shift, share, &mut bytes);
             self.report.crossings += u64::from(n_crossings);
-            self.put(Bytes::from(bytes)).await?;
+            self.put(&bytes[..]).await?;
         }
         self.stream.shutdown().await.map_err(|error| error.to_string())
     }

@@ -12,10 +12,10 @@ use scout40_replay::format::{BlockDecoder, BlockMeta, EncodedBlock, StreamHeader
 use scout40_replay::framing::{ClientHello, ServerHello, StreamIdentity};
 use scout40_replay::source::{Delivery, EncodedSource, Section, Source, SourceError, SourceFacts};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
 
-use super::client::{Client, PERMIT_BYTES, Spares};
+use super::buffer::{Budget, Spares};
+use super::client::Client;
 use super::merge::{Item, Merge};
 use super::{Counters, NetworkOptions};
 use crate::clock::Clock;
@@ -256,7 +256,6 @@ async fn connect(
     spares: &Arc<Spares>,
 ) -> Result<Vec<Connection>> {
     let n = addresses.len();
-    let permits = (options.buffer_bytes / n / PERMIT_BYTES).max(1) as u32;
     let clock = Clock::start();
     let mut connections: Vec<Connection> = Vec::with_capacity(n);
     for (k, address) in addresses.into_iter().enumerate() {
@@ -270,11 +269,9 @@ async fn connect(
             },
             address,
             timeout: options.timeout,
-            budget: Arc::new(Semaphore::new(permits as usize)),
-            permits,
+            budget: Budget::of(&options, n, counters, &clock),
             counters: Arc::clone(counters),
             spares: Arc::clone(spares),
-            clock: clock.clone(),
         };
         let opened = client.open().await.map_err(|why| {
             let address = &client.address;

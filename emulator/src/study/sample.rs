@@ -169,10 +169,11 @@ fn columns(request: &Request, has_model: bool, has: ColumnSet) -> Result<ColumnS
     let missing = request.columns.minus(has);
     ensure!(
         missing.is_empty(),
-        "`{}` lacks columns {} that the study looks at\n\
+        "`{}` lacks columns {} that the study looks at, it has {}\n\
          hint: convert it again with them, or ask for something else",
         request.path.display(),
-        missing.names()
+        missing.names(),
+        has.names()
     );
     let mut extra = ColumnSet::EMPTY.with(Column::Weight);
     if request.role == Role::Background {

@@ -238,6 +238,13 @@ impl Serving {
         tcp(&self.addresses)
     }
 
+    /// Waits until it has ended of itself.
+    pub fn wait(mut self) -> Vec<ConnectionReport> {
+        let reports = self.reports.iter().collect();
+        self.thread.take().unwrap().join().unwrap();
+        reports
+    }
+
     /// Ends it after all clients of its ports have reported.
     pub fn stop(self) -> Vec<ConnectionReport> {
         let n = self.addresses.len();
@@ -253,7 +260,9 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         self.stop.stop();
-        self.thread.take().unwrap().join().unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 

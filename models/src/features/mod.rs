@@ -105,8 +105,10 @@ impl Feature {
         let spec = column.spec();
         if is_wide(column) && !matches!(transform, Transform::Halve | Transform::Quarter) {
             return Err(format!(
-                "`{}` does not fit 16 bits: expected it divided by 2 or 4, as in `{0}/2`",
-                spec.name
+                "`{}` does not fit 16 bits: expected it divided by 2 or 4, found it whole \
+                 (`{}` does fit)",
+                spec.name,
+                features_of(ColumnSet::EMPTY.with(column))
             ));
         }
         if !is_usable(column) && !is_wide(column) {
@@ -166,6 +168,37 @@ fn is_wide(column: Column) -> bool {
     let spec = column.spec();
     let fits = |(min, max): (i64, i64)| min >= -0x1_0000 && max < 0x1_0000;
     spec.dtype == Dtype::I32 && spec.range.is_some_and(fits)
+}
+
+/// What can be features of events with these columns, as a specification writes it.
+///
+/// # Examples
+/// ```
+/// use scout40_models::features_of;
+/// use scout40_replay::event::{Column, Group};
+/// let columns = Group::TrackMuon.columns().with(Column::MetPt);
+/// assert_eq!(features_of(columns), "met_pt, track_muon[0..170].(pt/2,eta,phi)");
+/// ```
+#[must_use]
+pub fn features_of(columns: ColumnSet) -> String {
+    let mut texts = Vec::new();
+    let can_be = |column: &Column| is_usable(*column) || is_wide(*column);
+    let of = |collection: Collection| {
+        columns.iter().filter(can_be).filter(move |c| c.spec().collection == collection)
+    };
+    texts.extend(of(Collection::Crossing).map(|column| column.spec().name.to_owned()));
+    for collection in Collection::ALL_OBJECTS {
+        let field = |column: Column| {
+            let field = &column.spec().name[collection.name().len() + 1..];
+            format!("{field}{}", if is_wide(column) { "/2" } else { "" })
+        };
+        let fields: Vec<String> = of(collection).map(field).collect();
+        if !fields.is_empty() {
+            let (name, capacity) = (collection.name(), collection.capacity().min(255));
+            texts.push(format!("{name}[0..{capacity}].({})", fields.join(",")));
+        }
+    }
+    texts.join(", ")
 }
 
 /// What the rows of a model consist of. Two specifications are equal if they give equal rows,
@@ -272,7 +305,7 @@ impl FeatureSpec {
         if missing.is_empty() {
             Ok(())
         } else {
-            Err(Error::MissingColumns { missing: missing.names() })
+            Err(Error::MissingColumns { missing: missing.names(), found: features_of(columns) })
         }
     }
 }
@@ -345,6 +378,8 @@ mod tests {
         spec.check(ColumnSet::ALL).unwrap();
         let error = spec.check(ColumnSet::skeleton().with(Column::MetPt)).unwrap_err();
         assert!(error.to_string().contains("muon_qual"), "{error}");
-        assert!(!error.to_string().contains("met_pt"), "{error}");
+        let text = error.to_string();
+        let (missing, found) = text.split_once("lack").unwrap();
+        assert!(!missing.contains("met_pt") && found.contains("features of met_pt"), "{error}");
     }
 }

@@ -348,7 +348,7 @@ mod tests {
         assert!(refusal("jet[0].n").1.contains("no index"));
         assert!(refusal("met[0].pt").1.contains("muon, egamma, jet, tau"));
         assert!(refusal("jet[0..13].pt").1.contains("0..12"));
-        assert!(refusal("track_muon[0].pt").1.contains("track_muon_pt/2"));
+        assert!(refusal("track_muon[0].pt").1.contains("`track_muon[0..170].(pt/2)`"));
         assert!(refusal("track_muon[170].eta").1.contains("0..170"));
         assert!(refusal("jet[3..3].pt").1.contains("not empty"));
         assert!(refusal("jet[999].pt").1.contains("999"));

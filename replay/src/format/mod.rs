@@ -89,7 +89,7 @@ pub enum FormatError {
     /// The first bytes are those of something else.
     #[error(
         "expected a .s40 stream (first bytes 89 53 34 30), found {found}\n\
-         hint: `scout40 convert` makes streams from parquet and HDF5"
+         hint: `scout40 convert` makes streams of other formats: docs/formats.md says of which"
     )]
     NotAStream {
         /// The first bytes, in hexadecimal.

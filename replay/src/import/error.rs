@@ -26,16 +26,16 @@ pub enum ImportError {
         source: std::io::Error,
     },
     /// No file was given.
-    #[error("expected at least one file to import, found none; name one or more")]
+    #[error("expected at least one file to import, found none\nhint: name one or more")]
     NoFiles,
     /// A folder was given where a file is needed.
-    #[error("`{path}`: expected a file, found a folder; name the files in it")]
+    #[error("`{path}`: expected a file, found a folder\nhint: name the files in it")]
     Folder {
         /// The folder.
         path: PathBuf,
     },
     /// The file has no bytes.
-    #[error("`{path}`: expected data, found an empty file; fetch or copy it again")]
+    #[error("`{path}`: expected data, found an empty file\nhint: fetch or copy it again")]
     Empty {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ImportError {
     /// The first bytes are those of no known format.
     #[error(
         "`{path}`: expected a known format, found a file that begins with `{found}`{missing}\nhint: \
-         docs/formats.md says what is read"
+         {hint}"
     )]
     UnknownFormat {
         /// The file.
@@ -52,6 +52,8 @@ pub enum ImportError {
         found: String,
         /// What each known format misses in it, a line each.
         missing: String,
+        /// What to do with it.
+        hint: &'static str,
     },
     /// The file is a stream already.
     #[error(
@@ -63,7 +65,7 @@ pub enum ImportError {
     },
     /// The files of one import are of different formats.
     #[error(
-        "`{path}`: expected {expected} like the files before it, found {found}; import it on its own"
+        "`{path}`: expected {expected} like the files before it, found {found}\nhint: convert it on its own"
     )]
     MixedFormats {
         /// The first file that differs.
@@ -74,7 +76,7 @@ pub enum ImportError {
         found: &'static str,
     },
     /// This build cannot read the format.
-    #[error("`{path}`: this build has no {format} reader; build with `--features {feature}`")]
+    #[error("`{path}`: this build has no {format} reader\nhint: build with `--features {feature}`")]
     FeatureMissing {
         /// The file.
         path: PathBuf,
@@ -105,7 +107,7 @@ pub enum ImportError {
     },
     /// A range of rows that the files do not have.
     #[error(
-        "rows {}..{} asked for, but the files hold rows 0..{n_rows}; choose a range within them",
+        "rows {}..{} asked for, but the files hold rows 0..{n_rows}\nhint: choose a range within them",
         .asked.start, .asked.end
     )]
     Rows {
@@ -116,7 +118,8 @@ pub enum ImportError {
     },
     /// The bytes do not follow their format: damaged, cut short, or of an unsupported variety.
     #[error(
-        "{file}: expected readable {what}, found: {reason}; the file may be damaged or cut short, fetch it again"
+        "{file}: expected readable {what}, found: {reason}\n\
+         hint: the file may be damaged or cut short, fetch it again"
     )]
     Damaged {
         /// File name.
@@ -127,7 +130,9 @@ pub enum ImportError {
         reason: String,
     },
     /// Columns or data sets without which there are no events.
-    #[error("{file}: expected {what} {missing}, not found; is this the right kind of file?")]
+    #[error(
+        "{file}: expected {what} {missing}, not found\nhint: is this the right kind of file? docs/formats.md says what is read"
+    )]
     Missing {
         /// File name.
         file: String,
@@ -138,7 +143,7 @@ pub enum ImportError {
     },
     /// A column or data set of a type or shape that cannot be meant.
     #[error(
-        "{file}: {column}: expected {expected}, found {found}; rewrite the file with that type"
+        "{file}: {column}: expected {expected}, found {found}\nhint: rewrite the file with that type"
     )]
     Type {
         /// File name.
@@ -166,7 +171,7 @@ pub enum ImportError {
     },
     /// Columns of one file have different numbers of rows.
     #[error(
-        "{file}: {column}: expected {expected} rows like the rest, found {found}; the file is damaged"
+        "{file}: {column}: expected {expected} rows like the rest, found {found}\nhint: the file is damaged, fetch it again"
     )]
     ColumnLength {
         /// File name.
@@ -180,8 +185,8 @@ pub enum ImportError {
     },
     /// A value that the field cannot hold.
     #[error(
-        "{file}: row {row}, {column}: expected {expected}, found {found}; exclude the row with a \
-         row range or correct the file"
+        "{file}: row {row}, {column}: expected {expected}, found {found}\n\
+         hint: exclude the row with a row range or correct the file"
     )]
     Value {
         /// File name.
@@ -198,7 +203,7 @@ pub enum ImportError {
     /// Lists of one collection that describe different numbers of objects.
     #[error(
         "{file}: row {row}: expected {expected} entries in {column} as in {reference}, found \
-         {found}; the file is damaged"
+         {found}\nhint: the file is damaged, fetch it again"
     )]
     ListLength {
         /// File name.
@@ -216,8 +221,8 @@ pub enum ImportError {
     },
     /// More objects than a crossing can have.
     #[error(
-        "{file}: row {row}: expected at most {capacity} {collection} objects, found {found}; these \
-         are not Level-1 objects of one crossing"
+        "{file}: row {row}: expected at most {capacity} {collection} objects, found {found}\n\
+         hint: these are not Level-1 objects of one crossing"
     )]
     Capacity {
         /// File name.
@@ -234,7 +239,7 @@ pub enum ImportError {
     /// Recorded events (with crossing numbers) and simulated ones (without) in one import.
     #[error(
         "{file}: row {row}: expected {expected} crossing numbers as in the rows before, found \
-         {found}; import data and simulation separately"
+         {found}\nhint: convert data and simulation separately"
     )]
     MixedPlacement {
         /// File name.
@@ -249,7 +254,7 @@ pub enum ImportError {
     /// Events without crossing numbers were to keep them.
     #[error(
         "event {event} of the import: expected a crossing number within 1..=3564 to keep, found \
-         {bx}; place simulated events by a filling scheme"
+         {bx}\nhint: `--place fill` places simulated events by a filling scheme"
     )]
     NotPlaced {
         /// Event, from 0 in file order.
@@ -259,8 +264,8 @@ pub enum ImportError {
     },
     /// The filling scheme ran out of orbits.
     #[error(
-        "event {event} of the import: expected an orbit up to 4294967295, found {orbit}; import \
-         fewer rows or begin at an earlier orbit"
+        "event {event} of the import: expected an orbit up to 4294967295, found {orbit}\n\
+         hint: convert fewer rows or begin at an earlier orbit"
     )]
     OrbitRange {
         /// Event, from 0 in file order.
@@ -269,7 +274,7 @@ pub enum ImportError {
         orbit: u64,
     },
     /// A chunk that does not hold together, as no importer makes it.
-    #[error("chunk of events: {0}; report this as a mistake in the importer")]
+    #[error("chunk of events: {0}\nhint: report this as a mistake in the importer")]
     Chunk(BlockError),
     /// A number that has to be positive is zero.
     #[error("expected {option} of at least 1, found 0")]

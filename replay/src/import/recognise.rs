@@ -190,7 +190,24 @@ pub fn recognise(path: &Path) -> Result<Format, ImportError> {
         }
     }
     let found = sample.start[..sample.start.len().min(SHOWN_BYTES)].escape_ascii().to_string();
-    Err(ImportError::UnknownFormat { path: path.into(), found, missing })
+    let hint = other_use(path, &sample);
+    Err(ImportError::UnknownFormat { path: path.into(), found, missing, hint })
+}
+
+/// What to do with a file that holds no events of crossings.
+fn other_use(path: &Path, sample: &Sample) -> &'static str {
+    #[cfg(feature = "csv")]
+    if crate::table::TableFormat::of(path).is_some() {
+        return "this is a table, and its rows are no crossings: `scout40 inspect` shows it";
+    }
+    let _ = path;
+    if sample.begins_with(b"S40MODEL") {
+        return "this is a model: `scout40 inspect` shows it, `scout40 run --model` takes it";
+    }
+    if sample.begins_with(b"S40GENER") {
+        return "this is a generator: `scout40 generate --from` makes events of it";
+    }
+    "docs/formats.md says what is read"
 }
 
 /// The one format that all files have.

@@ -193,10 +193,24 @@ impl OrbitDecoder {
     /// Takes the next bytes of the stream. To be followed by [`OrbitDecoder::next_orbit`] until
     /// that gives nothing; then less than one block of what was pushed is still held.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.input(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Where the next bytes of the stream are to be appended, with room for so many: saves a copy
+    /// of what is read from a socket. Otherwise as [`OrbitDecoder::push`].
+    pub fn input(&mut self, n_bytes: usize) -> &mut Vec<u8> {
         self.offset += self.used as u64;
         self.buffer.drain(..self.used);
         self.used = 0;
-        self.buffer.extend_from_slice(bytes);
+        self.buffer.reserve(n_bytes);
+        &mut self.buffer
+    }
+
+    /// The payload of the orbit that was handed on last, to be kept; `spare` is used for the next
+    /// one.
+    pub fn take_payload(&mut self, mut spare: Vec<u8>) -> Vec<u8> {
+        spare.clear();
+        std::mem::replace(&mut self.payload, spare)
     }
 
     /// The next orbit; `None` if more bytes are needed.

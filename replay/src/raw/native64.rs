@@ -108,6 +108,7 @@ impl EventHeader {
     ///
     /// # Errors
     /// A word that is no header.
+    #[inline]
     pub fn from_word(word: u64, offset: usize) -> Result<EventHeader, Native64Error> {
         if !matches!(word >> 62, 0b00 | 0b10) {
             return Err(Native64Error::NotAHeader { offset, word });
@@ -128,6 +129,7 @@ impl EventHeader {
     }
 
     /// The word, marked `10`. Only the lowest five bits of `run` have room.
+    #[inline]
     #[must_use]
     pub fn to_word(self) -> u64 {
         0b10 << 62

@@ -54,6 +54,7 @@ impl Muon {
 
     /// Reads the three words; `None` if the muon is marked as an intermediate one, which is no
     /// object of the global muon trigger.
+    #[inline]
     #[must_use]
     pub fn from_words([f, s, extra]: [u32; 3]) -> Option<Muon> {
         if bits(extra, 31, 1) == 1 {
@@ -81,6 +82,7 @@ impl Muon {
     }
 
     /// The words f and s: the 64-bit word of the global muon trigger, lower half first.
+    #[inline]
     #[must_use]
     pub fn to_words(self) -> [u32; 2] {
         let f = field(self.phi, 0, 10)
@@ -122,6 +124,7 @@ pub struct CaloObject {
 
 impl CaloObject {
     /// Reads a jet.
+    #[inline]
     #[must_use]
     pub fn from_jet_word(word: u32) -> CaloObject {
         CaloObject {
@@ -134,6 +137,7 @@ impl CaloObject {
     }
 
     /// A jet's word.
+    #[inline]
     #[must_use]
     pub fn to_jet_word(self) -> u32 {
         field(self.pt, 0, 11)
@@ -144,6 +148,7 @@ impl CaloObject {
     }
 
     /// Reads an e/gamma or a tau.
+    #[inline]
     #[must_use]
     pub fn from_egamma_word(word: u32) -> CaloObject {
         CaloObject {
@@ -156,6 +161,7 @@ impl CaloObject {
     }
 
     /// The word of an e/gamma or a tau.
+    #[inline]
     #[must_use]
     pub fn to_egamma_word(self) -> u32 {
         field(self.pt, 0, 9)
@@ -198,6 +204,7 @@ impl Sums {
     pub const BYTES: usize = 24;
 
     /// Reads the six words.
+    #[inline]
     #[must_use]
     pub fn from_words(words: [u32; 6]) -> Sums {
         let vector = |word: u32| VectorSum {
@@ -222,6 +229,7 @@ impl Sums {
     }
 
     /// The six words.
+    #[inline]
     #[must_use]
     pub fn to_words(self) -> [u32; 6] {
         let vector = |sum: VectorSum| {

@@ -127,6 +127,24 @@ fn what_is_no_table_is_refused_and_a_table_is_known_by_its_content() {
     assert!(read("EventId,a,Weight,Label\n").unwrap().is_empty());
 }
 
+#[test]
+fn a_table_cut_at_any_byte_is_an_error_or_the_rows_before() {
+    for (name, step) in [("dark-machines.csv", 1), ("higgs-ml.csv", 37)] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        let n_rows = read(&whole).unwrap().len();
+        for n in (0..whole.len()).step_by(step) {
+            if let Ok(table) = read(&whole[..n]) {
+                assert!(table.len() <= n_rows, "{name} cut at byte {n}");
+            }
+            let mut flipped = whole.clone();
+            flipped[n] ^= 1 << (n % 8);
+            if let Ok(table) = read(&flipped) {
+                assert!(table.len() <= n_rows + 1, "{name} with a flip at byte {n}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

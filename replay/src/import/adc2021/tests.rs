@@ -258,11 +258,11 @@ fn a_file_cut_or_changed_anywhere_is_an_error_or_other_values_but_never_a_panic(
         std::fs::write(&path, bytes).unwrap();
         read_all(std::slice::from_ref(&path), &ImportOptions::default())
     };
-    for length in (8..whole.len() - 1).step_by(37) {
+    for length in 8..whole.len() - 1 {
         assert!(outcome(&whole[..length]).is_err(), "cut to {length} of {}", whole.len());
     }
-    for place in (0..whole.len()).step_by(5) {
-        for flip in [0x01, 0x80, 0xFF] {
+    for place in 0..whole.len() {
+        for flip in [1 << (place % 8), 0xFF] {
             let mut bytes = whole.clone();
             bytes[place] ^= flip;
             let _ = outcome(&bytes);

@@ -1,5 +1,6 @@
 //! The layout, on files of h5py (`fixtures/reference/make_files.py`) and on ones written here.
 
+use proptest::prelude::*;
 use rust_hdf5::{H5File, types::H5Type};
 
 use super::*;
@@ -169,17 +170,43 @@ fn row_ranges_are_cut_from_files_laid_end_to_end() {
 
 #[test]
 fn a_file_cut_or_changed_anywhere_is_an_error_or_other_values_but_never_a_panic() {
-    let whole = std::fs::read(fixture("cylinder.h5")).unwrap();
+    // One of theirs, and a small one of which every byte is tried.
     let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.h5");
+    write::<i16>(&small, "full_data_cyl", &[3, 33, 3], &[0; 3 * 33 * 3]);
     let path = folder.path().join("damaged.h5");
-    for n in (8..whole.len()).step_by(101) {
-        std::fs::write(&path, &whole[..n]).unwrap();
-        assert!(read(path.clone(), None).is_err(), "cut at byte {n}");
+    for (file, step) in [(fixture("cylinder.h5"), 101), (small, 1)] {
+        let whole = std::fs::read(file).unwrap();
+        for n in (8..whole.len() - 1).step_by(step) {
+            std::fs::write(&path, &whole[..n]).unwrap();
+            assert!(read(path.clone(), None).is_err(), "cut at byte {n} of {}", whole.len());
+        }
+        for place in (0..whole.len()).step_by(step.min(17)) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1 << (place % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = read(path.clone(), None);
+        }
     }
-    for place in (0..whole.len()).step_by(17) {
-        let mut bytes = whole.clone();
-        bytes[place] ^= 1 << (place % 8);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cut_and_changed_at_random_it_is_an_error_or_other_values_but_never_a_panic(
+        changes in proptest::collection::vec((0.0..1.0_f64, any::<u8>()), 1..6), keep in 0.5..1.5_f64,
+        file in prop_oneof![Just("cylinder.h5"), Just("signals.h5")],
+    ) {
+        let mut bytes = std::fs::read(fixture(file)).unwrap();
+        let len = bytes.len();
+        changes.iter().for_each(|&(place, byte)| bytes[(place * len as f64) as usize] = byte);
+        bytes.truncate((keep * len as f64) as usize);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.h5");
         std::fs::write(&path, &bytes).unwrap();
-        let _ = read(path.clone(), None);
+        if let Ok(block) = read(path, None) {
+            prop_assert!(block.check_shape().is_ok() && block.len() <= 1000);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use super::testing::{Rows, Table, lists, plain};
 use super::*;
 use crate::event::{Block, Column};
@@ -252,9 +254,12 @@ fn recorded_crossing_numbers_are_kept_and_checked() {
     assert_eq!(chunk.events.get::<u32>(Column::Orbit), [1 << 31, 7]);
     assert_eq!(chunk.events.get::<i16>(Column::Bx), [3564, 1]);
     assert_eq!(chunk.runs, [396_102, 396_102]);
-    for (orbits, bxs, column) in
-        [([1, 2], [5, 3565], "bx"), ([1, 2], [5, 0], "bx"), ([1, 1 << 32], [5, 5], "orbit")]
-    {
+    for (orbits, bxs, column) in [
+        ([1, 2], [5, 3565], "bx"),
+        ([1, 2], [5, 0], "bx"),
+        ([1, 2], [5, 65_535], "bx"),
+        ([1, 1 << 32], [5, 5], "orbit"),
+    ] {
         table.set_crossings(1, &orbits, &bxs);
         match read(&table).unwrap_err() {
             ImportError::Value { row: 1, column: found, .. } => assert_eq!(found, column),
@@ -351,15 +356,35 @@ fn a_file_cut_or_changed_anywhere_is_an_error_or_other_values_but_never_a_panic(
         std::fs::write(path, bytes).unwrap();
         read_all(&[path.to_path_buf()], &ImportOptions::default())
     };
-    for length in (4..whole.len()).step_by(97) {
+    for length in 4..whole.len() {
         let error = outcome(&whole[..length], &damaged).unwrap_err();
         assert!(matches!(error, ImportError::Damaged { .. }), "{length}: {error}");
     }
-    for place in (0..whole.len()).step_by(13) {
-        for flip in [0x01, 0x80, 0xFF] {
+    for place in 0..whole.len() {
+        for flip in [1 << (place % 8), 0xFF] {
             let mut bytes = whole.clone();
             bytes[place] ^= flip;
             let _ = outcome(&bytes, &damaged);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cut_and_changed_at_random_it_is_an_error_or_other_values_but_never_a_panic(
+        changes in proptest::collection::vec((0.0..1.0_f64, any::<u8>()), 1..6), keep in 0.5..1.5_f64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Table::minimal(30).write(folder.path(), "a");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let len = bytes.len();
+        changes.iter().for_each(|&(place, byte)| bytes[(place * len as f64) as usize] = byte);
+        bytes.truncate((keep * len as f64) as usize);
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok((block, _)) = read_all(&[path], &ImportOptions::default()) {
+            prop_assert!(block.check_shape().is_ok() && block.len() <= 30);
         }
     }
 }

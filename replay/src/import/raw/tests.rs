@@ -288,8 +288,15 @@ fn cut_at_every_byte_the_orbits_before_are_kept_in_every_format() {
         assert_eq!((whole.orbits(), whole.bxs().len()), (vec![10, 11, 13], 9), "{format:?}");
         assert_eq!(whole.n_orbits, [3], "{format:?}: for the provenance");
         assert!(whole.report.is_empty(), "{format:?}: {:?}", whole.report);
-        for n in (bytes.len() / 2..bytes.len()).step_by(3) {
-            let outcome = read(&[bytes[..n].to_vec()]).unwrap();
+        for n in 0..bytes.len() {
+            let outcome = match read(&[bytes[..n].to_vec()]) {
+                Ok(outcome) => outcome,
+                // Less than one event, or than what tells the format.
+                Err(error) => {
+                    assert!(n < 300 && error.to_string().contains("expected"), "{n}: {error}");
+                    continue;
+                }
+            };
             let events = outcome.events;
             for index in 0..events.len() {
                 assert_eq!(events.crossing_id(index), whole.events.crossing_id(index));
@@ -313,9 +320,11 @@ fn any_single_flipped_bit_is_survived_in_every_format() {
     for (format, bytes) in of_each_format() {
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
-            flipped[at] ^= 1 << (at % 8);
-            if let Ok(outcome) = read(&[flipped]) {
-                assert!(outcome.events.len() <= 10, "{format:?}, byte {at}");
+            for bit in [at % 8, (at + 3) % 8] {
+                flipped[at] = bytes[at] ^ 1 << bit;
+                if let Ok(outcome) = read(std::slice::from_ref(&flipped)) {
+                    assert!(outcome.events.len() <= 10, "{format:?}, byte {at}, bit {bit}");
+                }
             }
         }
     }

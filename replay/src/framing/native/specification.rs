@@ -1,58 +1,20 @@
-//! Blocks of Run-3 objects as orbits of Native64 events, and back.
-//!
-//! ```text
-//! muon     word of the global muon trigger, f in bits 0-31, s in 32-63 (its bit 29, here 61, is spare)
-//! others   bits 0-31 word of Run 3   56-60 kind   61 one   62, 63 zero     kind 1 e/gamma, 2 jet, 3 tau,
-//!                                                                         8…13 the sums in their order
-//! ```
-//!
-//! Phase-2 boards send words of other objects in events of this form; these are Run 3's, so that a
-//! stream of them can be sent over what was made for the other. What the words have no room for
-//! (event numbers, luminosity sections, labels, raw eta and jet ET) does not travel. Sums that are
-//! zero are left out. What the words of Run 3 are is written down in [`raw::words`](crate::raw::words).
+//! Both ways event by event and object by object: what the fast ones have to equal, bit for bit.
 
-use crate::event::{Block, Collection, Column, ColumnSet, Element, Group};
+use super::*;
+use crate::event::{Collection, Element};
 use crate::lhc::{Bx, SLOTS_PER_ORBIT};
 use crate::raw::dth;
-use crate::raw::native64::{EventHeader, Events, OrbitHeader, push_event};
+use crate::raw::native64::{EventHeader, push_event};
 use crate::raw::words::{CaloObject, Muon, Sums, VectorSum};
 
-const NOT_A_MUON: u64 = 1 << 61;
-const EGAMMA: u8 = 1;
-const JET: u8 = 2;
-const TAU: u8 = 3;
-const FIRST_SUM: u8 = 8;
-
-/// Columns that the words hold: what a receiver has.
-#[must_use]
-pub fn native_columns() -> ColumnSet {
-    use Column as C;
-    let extra = [
-        C::MuonQual,
-        C::MuonCharge,
-        C::MuonTfIndex,
-        C::MuonPhiRaw,
-        C::MuonPtUnconstrained,
-        C::EGammaIso,
-        C::JetQual,
-        C::TauIso,
-    ];
-    [Group::Met, Group::Muon, Group::EGamma, Group::Jet, Group::Tau, Group::Sums]
-        .into_iter()
-        .fold(extra.into_iter().collect(), |set: ColumnSet, group| set.union(group.columns()))
-        .union(ColumnSet::skeleton())
-}
-
-/// Makes orbits of blocks. Reuses its buffers.
-#[derive(Debug, Default)]
-pub struct OrbitEncoder {
+/// As `OrbitEncoder::push_orbits`.
+#[derive(Default)]
+pub struct SlowEncoder {
     payload: Vec<u8>,
     words: Vec<u64>,
 }
 
-impl OrbitEncoder {
-    /// Appends those orbits of a block whose number, `shift` added, is `share.0` modulo `share.1`, as
-    /// DTHBasic256 blocks; returns how many crossings those are.
+impl SlowEncoder {
     pub fn push_orbits(
         &mut self,
         block: &Block,
@@ -117,8 +79,8 @@ impl OrbitEncoder {
     }
 }
 
-fn other(kind: u8, word: u32) -> u64 {
-    NOT_A_MUON | u64::from(kind) << 56 | u64::from(word)
+pub fn other(kind: u8, word: u32) -> u64 {
+    NOT_A_MUON | u64::from(kind) << KIND_AT | u64::from(word)
 }
 
 /// An entry, or zero where the block does not have the column.
@@ -167,25 +129,7 @@ fn sums(block: &Block, k: usize) -> Sums {
     }
 }
 
-/// What the events of an orbit came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OrbitCounts {
-    /// Events marked as truncated by the sender, which hold nothing.
-    pub truncated: u32,
-    /// Events that are not what they should be: of another orbit, with words that mean nothing or too
-    /// many of them, or that come twice.
-    pub corrupt: u32,
-    /// Why the rest of the orbit could not be read, if so.
-    pub problem: Option<String>,
-}
-
-/// Puts the events of one orbit, in the order of their crossings, into `block`, which it empties
-/// first. The orbit is that of `header`, or else of the first event.
-///
-/// **Real-time**: allocates nothing once the block has grown, unless something is wrong.
-///
-/// # Panics
-/// Never: multiplicities are checked before they are pushed.
+/// As `OrbitReader::read`, with all columns.
 pub fn read_orbit(payload: &[u8], header: Option<OrbitHeader>, block: &mut Block) -> OrbitCounts {
     let mut counts = OrbitCounts::default();
     block.reset(header.map_or(0, |header| header.run.into()), native_columns());
@@ -200,10 +144,10 @@ pub fn read_orbit(payload: &[u8], header: Option<OrbitHeader>, block: &mut Block
             }
         };
         let EventHeader { error, run, bx, n_words, .. } = event.header;
-        let of_orbit = *orbit.get_or_insert(event.header.orbit);
-        if block.is_empty() && header.is_none() {
+        if orbit.is_none() {
             block.run = run.into();
         }
+        let of_orbit = *orbit.get_or_insert(event.header.orbit);
         if error && n_words == 0 {
             counts.truncated += 1;
         } else if event.header.orbit != of_orbit || !push_words(event.words(), block) {
@@ -230,7 +174,7 @@ pub fn read_orbit(payload: &[u8], header: Option<OrbitHeader>, block: &mut Block
 fn push_words(words: impl Iterator<Item = u64> + Clone, block: &mut Block) -> bool {
     let mut n = [0_usize; 4];
     let mut sums = [0_u32; 6];
-    let kind_of = |word: u64| (word & NOT_A_MUON != 0).then_some((word >> 56 & 0x1f) as u8);
+    let kind_of = |word: u64| (word & NOT_A_MUON != 0).then_some((word >> KIND_AT & 0x1f) as u8);
     for word in words.clone() {
         match kind_of(word) {
             None => n[Collection::Muon as usize] += 1,
@@ -309,29 +253,3 @@ fn push_sums(sums: &Sums, block: &mut Block) {
         block.get_mut::<i16>(column).push(value);
     }
 }
-
-/// Puts the crossings of one orbit in order; returns how many came twice, of which the first stays.
-fn sort_by_crossing(block: &mut Block) -> u32 {
-    let bxs = block.get::<i16>(Column::Bx);
-    let mut order: Vec<usize> = (0..bxs.len()).collect();
-    order.sort_by_key(|&i| bxs[i]);
-    let before = order.len();
-    order.dedup_by_key(|&mut i| bxs[i]);
-    let mut sorted = Block::new(block.columns());
-    sorted.run = block.run;
-    order.iter().for_each(|&i| sorted.push_event(block, i));
-    let n_twice = before - order.len();
-    *block = sorted;
-    n_twice as u32
-}
-
-/// Puts two parts of one orbit together, in the order of their crossings; returns how many are in
-/// both, of which those of `block` stay.
-pub fn join_orbit(block: &mut Block, other: &Block) -> u32 {
-    (0..other.len()).for_each(|i| block.push_event(other, i));
-    sort_by_crossing(block)
-}
-
-#[cfg(test)]
-#[path = "native_tests.rs"]
-mod tests;
