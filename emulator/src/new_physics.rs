@@ -308,9 +308,9 @@ pub struct Reach {
     pub signal: String,
     /// Size of the data.
     pub exposure: f64,
-    /// For Z = 2 and 5; none where no strength that was tried is enough.
+    /// For Z = 2 and 5; none where no strength that was tried is enough, and the smallest one where even that is.
     pub strengths: [Option<f64>; 2],
-    /// Their standard errors, from those of the medians that they lie between.
+    /// Their standard errors, from those of the medians that they lie between; none for the smallest one.
     pub errors: [Option<f64>; 2],
 }
 
@@ -363,22 +363,29 @@ pub fn run(
         let (null, sizes) = toys("null", first, vec![0.0], settings.null_toys, journal)?;
         let mut t = null.into_iter().flat_map(|point| point.values).collect::<Vec<_>>();
         let n_not_converged = replace_nan(&mut t, f64::INFINITY);
+        if matches!(settings.test, Test::Bump { .. }) && t.iter().all(|&t| t == 0.0) {
+            return Err(Error::NoEvents {
+                what: "toys with an excess between the ends of `--range`",
+            }
+            .into());
+        }
         let (shape, ks_p_value) = Shape::of(&t, settings)?;
         for (signal, source) in sources {
             let strengths = settings.strengths.clone();
             let (points, _) = toys(signal, source, strengths, settings.toys, journal)?;
-            let mut curve = vec![(0.0, 0.0, 0.0)];
+            let mut curve = Vec::new();
             for point in points {
                 let found = at_strength(signal, point, shape, &t, settings.rng_seed)?;
                 curve.push((found.strength, found.z.value, found.z.error));
                 outcome.points.push(found);
             }
             let found = LEVELS.map(|level| crossing(&curve, level));
+            let lowest = curve.first().map(|&(strength, ..)| strength);
             outcome.reach.push(Reach {
                 signal: signal.clone(),
                 exposure,
                 strengths: found.map(|found| Some(found?.0)),
-                errors: found.map(|found| Some(found?.1)),
+                errors: found.map(|found| found.filter(|f| Some(f.0) != lowest).map(|f| f.1)),
             });
         }
         let (n_expected, n_reference) = sizes;

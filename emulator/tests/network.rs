@@ -424,22 +424,54 @@ fn a_small_buffer_makes_boards_wait_and_loses_nothing() {
     });
 }
 
+/// Head of a block of a board.
+fn dth_head(flags: u8, n_units: u8, run: u64, orbit: u64) -> [u8; 32] {
+    let mut head = [0; 32];
+    (head[0], head[1], head[5], head[6]) = (0x47, 0x5a, flags, n_units);
+    head[16..24].copy_from_slice(&(0b11 << 62 | run << 56 | orbit << 24).to_le_bytes());
+    head
+}
+
+/// An orbit with an event at crossing 6 that has no words.
+fn one_event(run: u64, orbit: u64) -> Vec<u8> {
+    let event = (0b10_u64 << 62 | run << 56 | orbit << 24 | 5 << 12).to_le_bytes();
+    [&dth_head(0xc0, 1, run, orbit)[..], &event, &[0; 24]].concat()
+}
+
+#[test]
+fn empty_orbits_of_boards_have_come_and_runs_go_on_where_their_lowest_bits_begin_again() {
+    watched(|| {
+        let empty = |run, orbit| dth_head(0xc0, 0, run, orbit).to_vec();
+        let bytes = [
+            one_event(31, 5),
+            empty(31, 6),
+            one_event(31, 7),
+            one_event(0, 1),
+            empty(0, 2),
+            one_event(0, 3),
+            // Behind what has been used.
+            one_event(31, 9),
+        ];
+        let sender = Scripted::without_hello(bytes.concat());
+        let (summary, _) = run_with(sender.source(), impatient_with_boards);
+        assert_eq!(summary.counts.scored, 4);
+        let counted = network(&summary);
+        assert_eq!((counted.missing_orbits, counted.corrupt_blocks), (0, 0), "{counted:?}");
+        // The board says it all again when it is connected again.
+        let again = counted.reconnects;
+        let late = (1 + 7 * again, 1 + 5 * again);
+        assert_eq!((counted.late_orbits, counted.late_crossings), late, "{counted:?}");
+    });
+}
+
 #[test]
 fn boards_that_lie_about_orbits_fill_neither_the_buffer_nor_the_memory() {
     watched(|| {
         // Orbits that are many and tiny, that have no end, and that are nothing but headers.
-        let head = |flags: u8, n_units: u8, orbit: u64| {
-            let mut head = [0; 32];
-            (head[0], head[1], head[5], head[6]) = (0x47, 0x5a, flags, n_units);
-            head[16..24].copy_from_slice(&(0b11 << 62 | orbit << 24).to_le_bytes());
-            head
-        };
-        let event = |orbit: u64| (0b10_u64 << 62 | orbit << 24 | 5 << 12).to_le_bytes();
+        let head = |flags, n_units, orbit| dth_head(flags, n_units, 0, orbit);
         let mut tiny = Vec::new();
         for orbit in 0..20_000 {
-            tiny.extend(head(0xc0, 1, orbit));
-            tiny.extend(event(orbit));
-            tiny.extend([0; 24]);
+            tiny.extend(one_event(0, orbit));
         }
         let mut endless = Vec::from(head(0x80, 255, 7));
         endless.resize(32 * 256, 0xab);

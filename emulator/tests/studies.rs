@@ -132,6 +132,28 @@ fn accepted_events_with_their_scores_give_the_thresholds_of_all() {
         "study rate --background o/accepted.s40 --out-of 3",
         &["--out-of", "found 3"],
     );
+    refused(
+        &desk,
+        1,
+        &format!("study rate --background o/accepted.s40 --out-of {n} --rates 20MHz"),
+        &["the run kept all of", "hint: ask for no more"],
+    );
+    // Events that cuts kept are some of those with their scores: they change nothing, and nothing is known of
+    // them alone.
+    let cuts = "[[line]]\nname = \"jets\"\nkind = \"cut\"\nrequire = [{ object = \"jet\", pt_gev = 40.0 }]\n";
+    let score = "[[line]]\nname = \"score\"\nkind = \"score\"\nthreshold = 0.5\n";
+    desk.write("both.toml", format!("{cuts}{score}"));
+    desk.write("cuts.toml", cuts);
+    for menu in ["both", "cuts"] {
+        desk.done(&format!("run {ZERO_BIAS} {MODEL} --menu {menu}.toml --rate max --out {menu}"));
+    }
+    desk.done(&format!(
+        "study rate --background both/accepted.s40 --out-of {n} --rates 5kHz,20kHz -o both"
+    ));
+    let both = json(&desk, "both.json");
+    assert_eq!(both["working_points"], accepted["working_points"]);
+    let alone = format!("study rate --background cuts/accepted.s40 --out-of {n} --rates 5kHz");
+    refused(&desk, 1, &alone, &["without prescale on the score", "hint: give the stream"]);
     let useless = format!("study rate {MODEL} --background {GOOD} --out-of 9999");
     refused(&desk, 1, &useless, &["`--out-of` is for accepted events"]);
 }

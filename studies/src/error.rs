@@ -122,6 +122,17 @@ pub enum Error {
         /// Estimate of how far it is.
         left: f64,
     },
+    /// Fits of toys failed, so that the largest are not known.
+    #[error(
+        "expected fits of at most one in twenty toys to fail, found {failed} of {toys}\n\
+         hint: take a background of another shape or fewer coefficients, or wider bins"
+    )]
+    ToysFailed {
+        /// Those that did.
+        failed: usize,
+        /// All.
+        toys: usize,
+    },
     /// Toys would need more events than there are.
     #[error(
         "{what}: expected at least {needed:.0} events, found {found:.0}\nhint: give more events, a \

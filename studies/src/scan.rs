@@ -90,7 +90,8 @@ pub fn scan(
     collision_rate_hz: f64,
     per_decade: u32,
 ) -> Result<Vec<ScanPoint>, Error> {
-    check(per_decade > 0, "points per decade", "at least 1", f64::from(per_decade))?;
+    let within = (1..=1000).contains(&per_decade);
+    check(within, "points per decade", "1 to 1000", f64::from(per_decade))?;
     let rate = collision_rate_hz;
     check(rate > 0.0 && rate.is_finite(), "collision rate", "a number of Hz above zero", rate)?;
     let highest_khz = collision_rate_hz / 1000.0;
@@ -99,7 +100,11 @@ pub fn scan(
     let mut points: Vec<ScanPoint> = Vec::new();
     for k in (0..=n_points).rev() {
         let target_khz = highest_khz * 10f64.powf(f64::from(-k) / f64::from(per_decade));
-        let threshold = background.threshold_for_rate(collision_rate_hz, target_khz)?;
+        let threshold = match background.threshold_for_rate(collision_rate_hz, target_khz) {
+            // Higher rates are no more known.
+            Err(CalibrateError::NotKept { .. }) => break,
+            found => found?,
+        };
         if points.last().is_none_or(|last| last.threshold != threshold) {
             points.push(at_threshold(background, signals, collision_rate_hz, threshold));
         }

@@ -21,6 +21,8 @@ use crate::weights::{ExactSum, ScoreWeights};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spectrum {
     steps: Vec<Step>,
+    /// How many of them are known; the rest stands for events of lower scores that were not kept.
+    n_known: usize,
 }
 
 /// One score that occurs.
@@ -103,16 +105,28 @@ impl Spectrum {
 
     fn new(steps: Vec<Step>, events: u64) -> Result<Spectrum, Error> {
         match (steps.is_empty(), events) {
-            (false, _) => Ok(Spectrum { steps }),
+            (false, _) => Ok(Spectrum { n_known: steps.len(), steps }),
             (true, 0) => Err(Error::NoEvents { what: "scored events" }),
             (true, events) => Err(Error::NoWeight { events }),
         }
     }
 
+    /// The same where events below `lowest` are known by their number alone: no threshold is looked for there.
+    #[must_use]
+    pub fn known_from(mut self, lowest: Score) -> Spectrum {
+        self.n_known = self.steps.partition_point(|step| step.score >= lowest);
+        self
+    }
+
     /// Every score that occurs, highest first.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.steps[..self.n_known]
+    }
+
+    /// Whether a looser threshold than any that is known is wanted for `allowed` of the total.
+    fn is_beyond(&self, allowed: f64) -> bool {
+        self.n_known < self.steps.len() && self.up_to(self.n_known).weight < allowed
     }
 
     /// Sum of all weights.
@@ -178,6 +192,10 @@ impl Spectrum {
             return Err(CalibrateError::TooFew { target_khz, step_khz, needed, found });
         }
         let khz_of_weight = collision_rate_hz / self.total() / 1000.0;
+        if self.is_beyond(target_khz / khz_of_weight) {
+            let highest_khz = self.up_to(self.n_known).weight * khz_of_weight;
+            return Err(CalibrateError::NotKept { target_khz, highest_khz });
+        }
         self.loosest(|accepted| accepted * khz_of_weight <= target_khz)
             .ok_or(CalibrateError::Saturated { target_khz })
     }
@@ -196,6 +214,14 @@ impl Spectrum {
             return Err(Error::TooFew { target: fraction, needed, found });
         }
         let total = self.total();
+        if self.is_beyond(fraction * total) {
+            let expected = "no more than the part of the crossings that was kept";
+            return Err(Error::Setting {
+                setting: "false positive rate",
+                expected,
+                found: fraction,
+            });
+        }
         let expected = "more than the fraction of scores that saturate";
         self.loosest(|accepted| accepted <= fraction * total).ok_or(Error::Setting {
             setting: "false positive rate",
@@ -205,7 +231,7 @@ impl Spectrum {
     }
 
     fn loosest(&self, allowed: impl Fn(f64) -> bool) -> Option<Score> {
-        loosest(self.steps.iter().map(|step| (step.score, step.accepted)), allowed)
+        loosest(self.steps().iter().map(|step| (step.score, step.accepted)), allowed)
     }
 
     fn all(&self) -> Sums {

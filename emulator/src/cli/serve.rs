@@ -156,6 +156,14 @@ fn row(report: &ConnectionReport) -> String {
         per_s(report.crossings),
         report.stalls,
         report.stalled_us as f64 / 1e3,
-        if report.problem.is_empty() { "complete" } else { &report.problem }
+        ending(report)
     )
+}
+
+fn ending(report: &ConnectionReport) -> String {
+    let ended = if report.problem.is_empty() { "complete" } else { &report.problem };
+    match report.damaged_crossings {
+        0 => ended.to_owned(),
+        n => format!("{ended}, but for {n} crossings of damaged blocks"),
+    }
 }

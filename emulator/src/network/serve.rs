@@ -81,6 +81,8 @@ pub struct ConnectionReport {
     pub crossings: u64,
     /// Crossings dropped because it was late.
     pub dropped_crossings: u64,
+    /// Crossings of damaged blocks, which boards have no way to tell of.
+    pub damaged_crossings: u64,
     /// Writes that waited for the client.
     pub stalls: u64,
     /// How long they waited.
@@ -335,8 +337,10 @@ impl Sending<'_> {
             };
             let decoded = EncodedBlock::parse(section, 0)
                 .and_then(|encoded| decoder.decode(&encoded, schema, native_columns(), &mut block));
-            // Nothing can be said about a damaged block here: the receiver sees orbits missing.
+            // The receiver cannot be told: it sees orbits missing.
             if decoded.is_err() {
+                let n_crossings = self.store().facts(frame).n_crossings;
+                self.report.damaged_crossings += u64::from(n_crossings);
                 yield_now().await;
                 continue;
             }
@@ -415,9 +419,13 @@ impl Sending<'_> {
         let begin_ps = self.shared.clock.now_ps();
         self.report.frames += 1;
         self.report.bytes += bytes.remaining() as u64;
-        match timeout(self.shared.timeout, self.stream.write_all_buf(&mut bytes)).await {
-            Ok(written) => written.map_err(|error| error.to_string())?,
-            Err(_) => return Err(format!("it took nothing for {:?}", self.shared.timeout)),
+        while bytes.has_remaining() {
+            // Slow is not still: every byte that it takes gives it time again.
+            match timeout(self.shared.timeout, self.stream.write_buf(&mut bytes)).await {
+                Ok(Ok(0)) => return Err("it closed the connection".into()),
+                Ok(written) => written.map_err(|error| error.to_string())?,
+                Err(_) => return Err(format!("it took nothing for {:?}", self.shared.timeout)),
+            };
         }
         let waited_us = (self.shared.clock.now_ps() - begin_ps) / 1_000_000;
         if waited_us > STALL_US {

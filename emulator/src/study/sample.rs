@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::config::LoadedModel;
 use crate::scoring::{each_block, score_stream, training_rows};
+use crate::trigger::Line;
 
 /// What a sample is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +285,53 @@ pub fn check_scores(path: &Path, model: Option<&LoadedModel>) -> Result<()> {
     Ok(())
 }
 
+/// What accepted events are part of.
+#[derive(Clone, Copy, Debug)]
+pub struct OutOf {
+    /// Scored crossings.
+    pub n_crossings: u64,
+    /// From this score on all of them were kept.
+    pub complete_from: Score,
+}
+
+impl OutOf {
+    /// What accepted events are part of, if `--out-of` says of how many crossings; `path` has been checked by
+    /// [`check_out_of`].
+    ///
+    /// # Errors
+    /// Events that no line kept by this score, or only some of.
+    pub fn of(
+        path: &Path,
+        out_of: Option<u64>,
+        model: Option<&LoadedModel>,
+    ) -> Result<Option<OutOf>> {
+        let Some(n_crossings) = out_of else { return Ok(None) };
+        let source = FileSource::open(path)?;
+        let header = source.header();
+        if let Some(model) = model {
+            let digest = format!("{:016x}", model.model.digest());
+            let is_same =
+                |(name, value): &(String, String)| name == "model_digest" && *value == digest;
+            ensure!(
+                header.provenance.settings.iter().any(is_same),
+                "`{}`: expected events that this model accepted, found those of another\n\
+                 hint: leave out `--model`, or give the stream that the run read",
+                path.display()
+            );
+        }
+        let kept = header.lines.iter().filter_map(|line| Line::keeps_all_from(&line.rule));
+        let complete_from = kept.min().with_context(|| {
+            format!(
+                "`{}`: expected events of a line without prescale on the score of the only model, found \
+                 other lines alone\n\
+                 hint: give the stream that the run read, without `--out-of`",
+                path.display()
+            )
+        })?;
+        Ok(Some(OutOf { n_crossings, complete_from }))
+    }
+}
+
 /// Refuses a background of accepted events whose rate nobody can tell.
 ///
 /// # Errors
@@ -343,22 +391,24 @@ impl ScoreSums {
         Ok(())
     }
 
-    /// The spectrum of what was counted. With `out_of`, of so many events, of which those that were not
-    /// counted have lower scores than any.
+    /// The spectrum of what was counted.
     ///
     /// # Errors
     /// No events, all of them weigh nothing, and more events than they are out of.
-    pub fn spectrum(self, out_of: Option<u64>) -> Result<Spectrum> {
+    pub fn spectrum(self, out_of: Option<OutOf>) -> Result<Spectrum> {
         match (self, out_of) {
-            (ScoreSums::Counts(mut counts), Some(out_of)) => {
+            (ScoreSums::Counts(counts), Some(OutOf { n_crossings, complete_from })) => {
                 let n = counts.total();
-                let others = out_of.checked_sub(n).with_context(|| {
-                    format!(
-                        "expected at least the {n} accepted events in `--out-of`, found {out_of}"
-                    )
-                })?;
-                counts.add_times(Score::MIN, others);
-                Ok(Spectrum::from_counts(&counts)?)
+                ensure!(
+                    n <= n_crossings,
+                    "expected at least the {n} accepted events in `--out-of`, found {n_crossings}"
+                );
+                let mut complete = ScoreCounts::default();
+                for (score, n) in counts.descending().filter(|&(score, _)| score >= complete_from) {
+                    complete.add_times(score, n);
+                }
+                complete.add_times(Score::MIN, n_crossings - complete.total());
+                Ok(Spectrum::from_counts(&complete)?.known_from(complete_from))
             }
             (ScoreSums::Counts(counts), None) => Ok(Spectrum::from_counts(&counts)?),
             (ScoreSums::Weights(weights), None) => Ok(Spectrum::from_weights(&weights)?),
@@ -376,7 +426,7 @@ impl ScoreSums {
 pub fn spectrum(
     request: &Request,
     model: Option<&LoadedModel>,
-    out_of: Option<u64>,
+    out_of: Option<OutOf>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Sample, Spectrum)> {
     check_scores(request.path, model)?;

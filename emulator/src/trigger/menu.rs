@@ -83,6 +83,14 @@ pub struct Line {
 }
 
 impl Line {
+    /// The threshold of a line that keeps all events from it on, from what [`Line::describe`] says of it: one
+    /// without prescale, on the score of the only model.
+    #[must_use]
+    pub fn keeps_all_from(description: &str) -> Option<Score> {
+        let (_, raw) = description.strip_prefix("score >= ")?.split_once(" (raw ")?;
+        raw.strip_suffix(')')?.parse().ok()
+    }
+
     /// How it decides, for people.
     #[must_use]
     pub fn describe(&self) -> String {

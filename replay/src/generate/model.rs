@@ -227,7 +227,8 @@ impl GeneratorModel {
             sound(pile_up.reference > 0.0 && pile_up.reference <= most, "reference pile-up")?;
             let last = i64::from(pile_up.histogram.first) + pile_up.histogram.weights.len() as i64;
             let fits = pile_up.histogram.first >= 0 && last <= i64::from(PILE_UP_MAX) + 1;
-            sound(pile_up.histogram.is_sound() && fits, "pile-up")?;
+            let any = pile_up.histogram.weights.iter().any(|&weight| weight > 0.0);
+            sound(pile_up.histogram.is_sound() && fits && any, "pile-up")?;
         }
         for (place, kind) in self.kinds.iter().enumerate() {
             let collection = kind.kind().ok_or_else(|| unsound("kind of objects"))?;
@@ -339,7 +340,7 @@ impl GeneratorModel {
 fn check_extra(extra: &ExtraModel) -> Result<(), GenerateError> {
     let column = column_of(&extra.column)?;
     let small = matches!(column.spec().dtype, Dtype::U8 | Dtype::I16);
-    let of_objects = column.spec().collection != Collection::Crossing;
+    let of_objects = Collection::OBJECTS.contains(&column.spec().collection);
     if let Some(base) = extra.base.as_deref().map(column_of).transpose()? {
         let fits =
             base.spec().dtype == Dtype::I16 && base.spec().collection == column.spec().collection;

@@ -40,12 +40,17 @@ impl Elsewhere {
     /// Fits N to the largest q₀ of toys; toys whose fits failed may be infinite.
     ///
     /// # Errors
-    /// Fewer than ten toys, and values that are no numbers.
+    /// Fewer than ten toys, values that are no numbers, and more than one failed toy in twenty: where those lie
+    /// decides what is fitted.
     pub fn fit(largest: &[f64], rng_seed: u64) -> Result<Elsewhere, Error> {
         let n = largest.len();
         check(n >= 10, "number of toys without signal", "at least 10", n as f64)?;
         if let Some(index) = largest.iter().position(|q| q.is_nan()) {
             return Err(Error::Value { what: "toys", index });
+        }
+        let failed = largest.iter().filter(|q| q.is_infinite()).count();
+        if failed * 20 > n {
+            return Err(Error::ToysFailed { failed, toys: n });
         }
         let mut sorted = largest.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -141,6 +146,16 @@ mod tests {
             (0..n_places).map(|_| one(&mut stream)).fold(0.0, f64::max)
         };
         (0..n).map(toy).collect()
+    }
+
+    #[test]
+    fn too_many_toys_that_failed_are_refused_and_few_are_not() {
+        let mut toys = places(20, 100);
+        toys[..5].fill(f64::INFINITY);
+        assert!(Elsewhere::fit(&toys, 1).is_ok());
+        toys[5] = f64::INFINITY;
+        let error = Elsewhere::fit(&toys, 1).unwrap_err();
+        assert_eq!(error, Error::ToysFailed { failed: 6, toys: 100 });
     }
 
     #[test]

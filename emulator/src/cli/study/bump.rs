@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use scout40_studies::Error;
 use scout40_studies::bump::{Elsewhere, Scanned, Spectrum as Counts};
 use scout40_studies::nplm::null::{empirical_p_value, z_from_p};
 #[cfg(feature = "plot")]
@@ -85,7 +86,8 @@ struct Global {
     /// Toys whose fits failed. They might have been anything: they count as larger.
     failed: usize,
     counted: Interval,
-    elsewhere: Elsewhere,
+    /// None where too many failed.
+    elsewhere: Option<Elsewhere>,
 }
 
 pub fn run(args: &BumpArgs) -> Result<()> {
@@ -107,11 +109,15 @@ pub fn run(args: &BumpArgs) -> Result<()> {
     bar.finish_and_clear();
     let failed = toys.iter().filter(|q0| q0.is_nan()).count();
     toys.iter_mut().filter(|q0| q0.is_nan()).for_each(|q0| *q0 = f64::INFINITY);
+    let elsewhere = match Elsewhere::fit(&toys, args.seed) {
+        Err(Error::ToysFailed { .. }) => None,
+        found => Some(found?),
+    };
     let global = Global {
         toys: toys.len(),
         failed,
         counted: empirical_p_value(&toys, scanned.largest_q0()),
-        elsewhere: Elsewhere::fit(&toys, args.seed)?,
+        elsewhere,
     };
     let text = table(&scanned, &spectrum, &global);
     #[cfg_attr(not(feature = "plot"), expect(unused_mut, reason = "figures are remembered"))]
@@ -121,16 +127,17 @@ pub fn run(args: &BumpArgs) -> Result<()> {
         .iter()
         .map(|h| json!({ "mean": h.mean, "signal": h.signal, "signal_error": h.signal_error, "q0": h.q0 }))
         .collect();
-    let Global { counted: p, elsewhere, .. } = &global;
+    let (p, elsewhere) = (&global.counted, global.elsewhere.as_ref());
     let report = json!({
         "tool": TOOL, "study": "bump",
         "configuration": configuration, "coefficients": scanned.null.coefficients,
         "deviance": scanned.null.deviance, "expected": scanned.null.expected,
         "pulls": scanned.pulls(&spectrum), "hypotheses": hypotheses,
         "global_p_value": [p.value, p.low, p.high], "toys": global.toys, "toys_not_converged": failed,
-        "upcrossings": elsewhere.upcrossings, "upcrossings_error": elsewhere.upcrossings_error,
-        "upcrossings_ks_p_value": elsewhere.ks_p_value,
-        "global_p_value_extrapolated": elsewhere.p_value(scanned.largest_q0()),
+        "upcrossings": elsewhere.map(|e| e.upcrossings),
+        "upcrossings_error": elsewhere.map(|e| e.upcrossings_error),
+        "upcrossings_ks_p_value": elsewhere.map(|e| e.ks_p_value),
+        "global_p_value_extrapolated": elsewhere.map(|e| e.p_value(scanned.largest_q0())),
     });
     outputs.write(&report, &csv(&scanned))?;
     // Before anything is printed: a reader of stdout that has gone away ends the command.
@@ -197,6 +204,12 @@ fn from_events(args: &BumpArgs) -> Result<(Counts, serde_json::Value)> {
             return Err(UsageError(format!("--fraction: expected 0 to 1, found {fraction}")).into());
         }
         let signal = select(path, Role::Signal, &selection, &mut |n| bar.inc(n))?;
+        ensure!(
+            !signal.is_weighted,
+            "events of `{}` have weights, so that the first of them are no sample of it\n\
+             hint: `study nplm` takes weights",
+            path.display()
+        );
         injected = (fraction * data.n_events as f64 * signal.efficiency()).round() as usize;
         let signal = &signal.sample.columns[0];
         if injected > signal.len() {
@@ -253,24 +266,32 @@ fn table(scanned: &Scanned, spectrum: &Counts, global: &Global) -> String {
     let _ = writeln!(
         text,
         "largest    at {:.1}: {:.0} ± {:.0} signal events, local Z {:.2}\n\
-         global     p-value {:.4} ({:.4} .. {:.4}) from {toys} toys, Z {limit}{z:.2}\n\
-         beyond     p-value {:.2e}, Z {:.2}, of {:.1} ± {:.1} upward crossings of the level 0 \
-         (fitted to the toys, KS p-value {:.2})",
+         global     p-value {:.4} ({:.4} .. {:.4}) from {toys} toys, Z {limit}{z:.2}",
         best.mean,
         best.signal,
         best.signal_error,
         best.z_local(),
         p.value,
         p.low,
-        p.high,
-        elsewhere.p_value(best.q0),
-        elsewhere.z_score(best.q0),
-        elsewhere.upcrossings,
-        elsewhere.upcrossings_error,
-        elsewhere.ks_p_value
+        p.high
     );
-    if elsewhere.ks_p_value < 0.01 {
-        text += "note       crossings do not describe the toys: trust their number only\n";
+    match elsewhere {
+        Some(elsewhere) => {
+            let _ = writeln!(
+                text,
+                "beyond     p-value {:.2e}, Z {:.2}, of {:.1} ± {:.1} upward crossings of the level 0 \
+                 (fitted to the toys, KS p-value {:.2})",
+                elsewhere.p_value(best.q0),
+                elsewhere.z_score(best.q0),
+                elsewhere.upcrossings,
+                elsewhere.upcrossings_error,
+                elsewhere.ks_p_value
+            );
+            if elsewhere.ks_p_value < 0.01 {
+                text += "note       crossings do not describe the toys: trust their number only\n";
+            }
+        }
+        None => text += "beyond     unknown: too many fits of toys failed\n",
     }
     if *failed > 0 {
         let _ = writeln!(

@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::compare::distinct;
 use super::report::{ModelRecord, Outputs};
 use crate::cli::engine::EngineArgs;
-use crate::cli::output::{appended, progress_bar, refuse_overwrite};
+use crate::cli::output::{appended, progress_bar};
 use crate::cli::parse;
 use crate::config::{LoadedModel, SchemeChoice, UsageError};
-use crate::study::sample::{Request, Role, Sample, check_out_of, n_crossings, spectrum};
+use crate::study::sample::{OutOf, Request, Role, Sample, check_out_of, n_crossings, spectrum};
 
 /// Background events.
 #[derive(Args, Debug)]
@@ -138,7 +138,8 @@ impl SampleArgs {
     ) -> Result<(Sample, Spectrum)> {
         check_out_of(&self.events.background, self.out_of)?;
         let request = Request { not_trained_on: others, ..self.events.request() };
-        scored(&request, model, self.out_of)
+        let out_of = OutOf::of(&self.events.background, self.out_of, model)?;
+        scored(&request, model, out_of)
     }
 }
 
@@ -154,13 +155,15 @@ impl ToyOutputArgs {
     pub fn open(&self, configuration: &Value) -> Result<(Journal, Option<Outputs>)> {
         let OutputArgs { output, force } = &self.output;
         let Some(stem) = output else { return Ok((Journal::in_memory(), None)) };
-        let outputs = Outputs::new(stem, *force || self.resume)?;
         let (path, configuration) = (appended(stem, ".toys"), configuration.to_string());
-        let journal = if self.resume {
-            Journal::resume(&path, &configuration)?
-        } else {
-            refuse_overwrite(&path, *force)?;
-            Journal::create(&path, &configuration)?
+        if path.exists() && !*force && !self.resume {
+            let hint = "hint: `--resume` goes on with its toys, `--force` begins again";
+            bail!(UsageError(format!("`{}` exists\n{hint}", path.display())));
+        }
+        let outputs = Outputs::new(stem, *force || self.resume)?;
+        let journal = match self.resume {
+            true => Journal::resume(&path, &configuration)?,
+            false => Journal::create(&path, &configuration)?,
         };
         Ok((journal, Some(outputs)))
     }
@@ -170,7 +173,7 @@ impl ToyOutputArgs {
 pub fn scored(
     request: &Request,
     model: Option<&LoadedModel>,
-    out_of: Option<u64>,
+    out_of: Option<OutOf>,
 ) -> Result<(Sample, Spectrum)> {
     let bar = progress_bar(n_crossings(request.path), "scoring");
     let found = spectrum(request, model, out_of, &mut |n| bar.inc(n));

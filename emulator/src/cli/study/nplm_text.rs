@@ -51,7 +51,8 @@ pub fn table(outcomes: &[(String, Outcome)], [exposures, strengths]: [&str; 2]) 
             {
                 let cell = |k: usize| match (reach.strengths[k], reach.errors[k]) {
                     (Some(x), Some(error)) => format!("{x:.2e} ± {error:.1e}"),
-                    _ => "none tried".to_owned(),
+                    (Some(x), None) => format!("<= {x:.2e}"),
+                    (None, _) => "none tried".to_owned(),
                 };
                 let _ = writeln!(text, "{:<16} {:>18} {:>18}", reach.signal, cell(0), cell(1));
             }

@@ -23,7 +23,7 @@ use crate::models::scored_models;
 use crate::study::lines::{Decisions, Lines, count};
 use crate::study::pile_up::{Forecast, RateOfPileUp, forecast};
 use crate::study::points::{WorkingPoint, menu_toml, working_points};
-use crate::study::sample::{Request, Role, Sample, check_out_of, check_scores, n_crossings};
+use crate::study::sample::{OutOf, Request, Role, Sample, check_out_of, check_scores, n_crossings};
 #[cfg(feature = "parquet")]
 use crate::study::seeds::Seeds;
 use crate::trigger::{Menu, Threshold};
@@ -275,6 +275,12 @@ fn points(
     if targets_khz.is_empty() && args.threshold.is_empty() {
         targets_khz = vec![1.0, 10.0];
     }
+    let highest_khz = collision_rate_hz / 1000.0;
+    if let Some(khz) = targets_khz.iter().find(|&&khz| khz > highest_khz) {
+        let text =
+            format!("--rates: expected at most {highest_khz} kHz of collisions, found {khz}");
+        return Err(UsageError(text).into());
+    }
     working_points(background, collision_rate_hz, &targets_khz, &args.threshold, model)
         .with_context(|| {
             format!("while finding thresholds with `{}`", args.samples.events.background.display())
@@ -298,7 +304,8 @@ fn counted(
     let found = count(&request, model, lines, points, &decisions, &mut |n| bar.inc(n));
     bar.finish_and_clear();
     let (sample, sums, counts) = found?;
-    let spectrum = sums.spectrum(args.samples.out_of.filter(|_| is_background));
+    let out_of = OutOf::of(path, args.samples.out_of.filter(|_| is_background), model)?;
+    let spectrum = sums.spectrum(out_of);
     let attempt = || format!("while reading `{}`", path.display());
     let name = sample.name.clone();
     Ok(Counted { name, sample, spectrum: spectrum.with_context(attempt)?, counts })

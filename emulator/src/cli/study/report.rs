@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use scout40_models::file::write_whole;
 use scout40_replay::lhc::FillingScheme;
 #[cfg(feature = "plot")]
@@ -13,7 +13,7 @@ use serde::Serialize;
 #[cfg(feature = "plot")]
 use super::compare::first_free;
 use crate::cli::output::{appended, grouped, refuse_overwrite};
-use crate::config::LoadedModel;
+use crate::config::{LoadedModel, UsageError};
 use crate::study::points::Measured;
 use crate::study::sample::Sample;
 
@@ -168,8 +168,14 @@ impl Outputs {
     /// Files beside `stem`, none of which exists unless they may be overwritten.
     ///
     /// # Errors
-    /// Files that exist.
+    /// Files that exist, and a folder that does not: before the work, not after it.
     pub fn new(stem: &Path, force: bool) -> Result<Outputs> {
+        let folder = stem.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let text =
+                format!("`{}` is no folder\nhint: make it, or name another", folder.display());
+            bail!(UsageError(text));
+        }
         let outputs = Outputs {
             stem: stem.to_owned(),
             json: appended(stem, ".json"),

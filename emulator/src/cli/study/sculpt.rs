@@ -233,7 +233,7 @@ fn figures(outputs: &mut super::report::Outputs, shapes: &[Shapes], points: &[Wo
             let axis = Axis::linear(&quantity.label());
             let axis = if quantity.unit().is_empty() { axis } else { axis.unit(quantity.unit()) };
             let khz = short(point.rate_khz.value);
-            let title = format!("Score ≥ {} ({khz} kHz)", point.threshold);
+            let title = format!("Score ≥ raw {} ({khz} kHz)", point.threshold);
             let plot = sculpting(&title, axis, &shapes.all, &cut.accepted, &found.sculpting);
             outputs.figure(&format!("{} {}", quantity.name(), cut.point), Ok(plot));
         }

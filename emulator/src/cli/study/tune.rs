@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use scout40_replay::source::FileSource;
 use scout40_studies::spectrum::Spectrum;
@@ -190,7 +190,10 @@ pub fn run(args: &TuneArgs) -> Result<()> {
     let tried = ranked(args, &head, &found, &recipes, &entries);
     let text = table(args, &head, &tried);
     #[cfg_attr(not(feature = "plot"), expect(unused_mut, reason = "figures are remembered"))]
-    let Some(mut outputs) = outputs else { return print(&text) };
+    let Some(mut outputs) = outputs else {
+        print(&text)?;
+        return refuse_nothing(&tried);
+    };
     let report = Report {
         head: &head,
         search: text_of(&args.search),
@@ -204,7 +207,8 @@ pub fn run(args: &TuneArgs) -> Result<()> {
     #[cfg(feature = "plot")]
     outputs.figure("front", Ok(figure(&head, &tried)));
     print(&text)?;
-    print(&outputs.text())
+    print(&outputs.text())?;
+    refuse_nothing(&tried)
 }
 
 fn text_of(path: &Path) -> String {
@@ -356,6 +360,16 @@ fn ranked(
     let order = |tried: &Tried| tried.value.unwrap_or(f64::NEG_INFINITY);
     tried.sort_by(|a, b| order(b).total_cmp(&order(a)));
     tried
+}
+
+/// An error where no candidate could be measured.
+fn refuse_nothing(tried: &[Tried]) -> Result<()> {
+    match tried.iter().find_map(|tried| tried.entry.failed.as_ref()) {
+        Some(why) if tried.iter().all(|tried| tried.entry.failed.is_some()) => {
+            bail!("all candidates failed, the first because of: {why}")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What cost is set against: the mean efficiency at the first rate, or where that is not known the AUROC.

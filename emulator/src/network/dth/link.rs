@@ -122,7 +122,7 @@ impl Link {
         }
     }
 
-    /// Hands on the orbits that are whole, or cut by the next one; how many.
+    /// Hands on the orbits that are whole, or cut by the next one; how many of them say which they are.
     async fn hand_on(
         &self,
         decoder: &mut OrbitDecoder,
@@ -130,14 +130,14 @@ impl Link {
     ) -> Result<u32, Break> {
         let mut n = 0;
         while let Some(orbit) = decoder.next_orbit() {
-            n += 1;
             self.counters.truncated_frames.add((!orbit.complete).into());
             let header = orbit.header;
             let message = match orbit_number(orbit.payload, header) {
-                // An orbit without events has nothing for anybody.
+                // Neither a number nor events: nothing for anybody.
                 None => continue,
                 Some(Err(problem)) => Message::Unreadable(problem),
                 Some(Ok((run, orbit))) => {
+                    n += 1;
                     if highest.is_none_or(|before| run != before.0 || orbit > before.1) {
                         *highest = Some((run, orbit));
                     }

@@ -1,7 +1,8 @@
 //! Puts the orbits of all connections in order.
 //!
 //! The lowest orbit that any connection has comes next. That waits until every open connection has
-//! brought an orbit or has been given up. Orbit numbers that are passed over count as missing.
+//! brought an orbit or has been given up. Orbit numbers that are passed over count as missing. Of a run only
+//! the lowest five bits are sent: the next is at most fifteen later, anything else is an earlier one.
 
 use scout40_replay::format::FormatError;
 use scout40_replay::framing::native::n_events;
@@ -12,6 +13,15 @@ use super::link::Message;
 use super::{Item, Part};
 use crate::network::Counters;
 use crate::network::buffer::Spares;
+
+/// Values of what is sent of a run.
+const RUNS: u32 = 32;
+
+/// The run of these lowest bits that is nearest to the last one; one before the first is the first.
+fn run_after(last: u32, bits: u32) -> u32 {
+    let later = bits.wrapping_sub(last) % RUNS;
+    if later < RUNS / 2 { last + later } else { (last + later).saturating_sub(RUNS) }
+}
 
 /// A connection as seen from here.
 struct Input {
@@ -57,14 +67,19 @@ impl<'a> Merge<'a> {
             for k in 0..self.inputs.len() {
                 self.find_front(k).await?;
             }
-            let fronts = self.inputs.iter().filter_map(|input| input.front.as_ref());
-            let Some(orbit) = fronts.map(|part| part.orbit).min() else {
+            let fronts = || self.inputs.iter().filter_map(|input| input.front.as_ref());
+            let Some(any) = fronts().next() else {
                 return self.say(Delivery::End).await;
             };
-            let mut parts = self
-                .inputs
-                .iter_mut()
-                .filter_map(|input| input.front.take_if(|part| part.orbit == orbit));
+            let last_run = self.last.map_or(any.run, |(run, _)| run);
+            let number = |part: &Part| (run_after(last_run, part.run), part.orbit);
+            let next = fronts().map(number).min().expect("there is one");
+            let take = |input: &mut Input| {
+                let mut part = input.front.take_if(|part| number(part) == next)?;
+                part.run = next.0;
+                Some(part)
+            };
+            let mut parts = self.inputs.iter_mut().filter_map(take);
             let first = parts.next().expect("the lowest orbit is somebody's");
             // Allocates nothing where there are none.
             let others = parts.collect();
@@ -95,10 +110,8 @@ impl<'a> Merge<'a> {
 
     async fn hand_on(&mut self, first: Part, others: Vec<Part>) -> Result<(), Unwanted> {
         let (run, orbit) = (first.run, first.orbit);
-        if let Some((last_run, last)) = self.last
-            && last_run == run
-        {
-            if orbit <= last {
+        if let Some((last_run, last)) = self.last {
+            if (run, orbit) <= (last_run, last) {
                 self.counters.late_orbits.add(1);
                 for part in std::iter::once(first).chain(others) {
                     self.counters.late_crossings.add(n_events(&part.payload));
@@ -106,7 +119,9 @@ impl<'a> Merge<'a> {
                 }
                 return Ok(());
             }
-            self.counters.missing_orbits.add(u64::from(orbit - last) - 1);
+            if run == last_run {
+                self.counters.missing_orbits.add(u64::from(orbit - last) - 1);
+            }
         }
         self.last = Some((run, orbit));
         self.counters.blocks_delivered.add(1);
@@ -115,5 +130,25 @@ impl<'a> Merge<'a> {
 
     async fn say(&self, delivery: Delivery) -> Result<(), Unwanted> {
         self.out.send(Item::Other(delivery)).await.map_err(|_| Unwanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_go_on_where_their_lowest_bits_begin_again() {
+        for (last, bits, run) in [
+            (5, 5, 5),
+            (31, 0, 32),
+            (31, 31, 31),
+            (32, 31, 31),
+            (63, 1, 65),
+            (40, 7, 39),
+            (3, 30, 0),
+        ] {
+            assert_eq!(run_after(last, bits), run, "{last} {bits}");
+        }
     }
 }

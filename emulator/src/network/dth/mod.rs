@@ -36,6 +36,7 @@ const ORBITS_AHEAD: usize = 256;
 
 /// What a connection brought of an orbit.
 struct Part {
+    /// Its lowest five bits; once in order, as many as there have been since the run began.
     run: u32,
     orbit: u32,
     header: Option<OrbitHeader>,
@@ -114,6 +115,7 @@ impl DthSource {
 
     /// Makes columns of an orbit.
     fn read_orbit(&mut self, first: Part, others: Vec<Part>, wanted: ColumnSet, block: &mut Block) {
+        let run = first.run;
         self.read_part(first, wanted, block);
         for part in others {
             let mut other = std::mem::take(&mut self.other);
@@ -122,6 +124,8 @@ impl DthSource {
             self.counters.duplicate_crossings.add(doubles.into());
             self.other = other;
         }
+        // The words have its lowest bits alone.
+        block.run = run;
     }
 
     fn read_part(&mut self, part: Part, wanted: ColumnSet, block: &mut Block) {

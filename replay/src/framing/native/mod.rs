@@ -68,7 +68,7 @@ pub struct OrbitCounts {
 }
 
 /// Run (its lowest five bits) and orbit of an orbit: those of its header, or else of its first event.
-/// `None` if it has no event.
+/// `None` if it has neither.
 ///
 /// # Errors
 /// Why its first word is none, if it has no header either.
@@ -76,12 +76,12 @@ pub fn orbit_number(
     payload: &[u8],
     header: Option<OrbitHeader>,
 ) -> Option<Result<(u32, u32), String>> {
+    if let Some(header) = header {
+        return Some(Ok((header.run.into(), header.orbit)));
+    }
     let first = Events::new(payload).next()?;
-    Some(match (header, first) {
-        (Some(header), _) => Ok((header.run.into(), header.orbit)),
-        (None, Ok(event)) => Ok((event.header.run.into(), event.header.orbit)),
-        (None, Err(problem)) => Err(problem.to_string()),
-    })
+    let number = first.map(|event| (event.header.run.into(), event.header.orbit));
+    Some(number.map_err(|problem| problem.to_string()))
 }
 
 /// Events of an orbit, as far as they can be told from each other.
