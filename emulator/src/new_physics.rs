@@ -7,7 +7,7 @@ use anyhow::Result;
 use scout40_studies::Error;
 use scout40_studies::bump::{Elsewhere, Scan, Spectrum};
 use scout40_studies::nplm::kernel::{self, KernelConfig};
-use scout40_studies::nplm::network::{self, NetworkConfig, Nuisances, measured_around};
+use scout40_studies::nplm::network::{self, NetworkConfig, NetworkFit, Nuisances, measured_around};
 use scout40_studies::nplm::null::{Band, ChiSquared, empirical_p_value, z_from_p};
 use scout40_studies::nplm::toys::Journal;
 use scout40_studies::nplm::{Benchmark, Experiment, Pool};
@@ -59,14 +59,7 @@ impl Test {
     ) -> Result<f64, Error> {
         match self {
             Test::Kernel(config) => Ok(kernel::fit(experiment, config, seed, number)?.t),
-            Test::Network(config) => {
-                let nuisances = norm.error.map(|error| {
-                    let key = seed.wrapping_add(MEASUREMENTS);
-                    let [norm, _] = measured_around([norm.shift, 0.0], error, key, number);
-                    Nuisances { norm, scale: None }
-                });
-                Ok(network::fit(experiment, config, nuisances.as_ref(), seed, number)?.t)
-            }
+            Test::Network(config) => Ok(trained(experiment, config, norm, seed, number)?.t),
             Test::Count => {
                 let (reference, data) = experiment.weights().split_at(experiment.n_reference());
                 let (expected, found) = (reference.iter().sum::<f64>(), data.iter().sum::<f64>());
@@ -87,6 +80,22 @@ impl Test {
             }
         }
     }
+}
+
+/// The network test of a toy.
+fn trained(
+    experiment: &Experiment,
+    config: &NetworkConfig,
+    norm: Norm,
+    seed: u64,
+    number: u64,
+) -> Result<NetworkFit, Error> {
+    let nuisances = norm.error.map(|error| {
+        let key = seed.wrapping_add(MEASUREMENTS);
+        let [norm, _] = measured_around([norm.shift, 0.0], error, key, number);
+        Nuisances { norm, scale: None }
+    });
+    network::fit(experiment, config, nuisances.as_ref(), seed, number)
 }
 
 /// Where toys of one signal come from.
@@ -276,6 +285,8 @@ pub struct Null {
     pub t: Vec<f64>,
     /// How many these are.
     pub n_not_converged: usize,
+    /// Of the network test: by how much the first toy's statistic still changed in the last tenth of its training.
+    pub drift: Option<f64>,
 }
 
 /// Toys with signal.
@@ -344,6 +355,17 @@ pub fn run(
     let mut stage = 0;
     let norm = settings.norm;
     for &exposure in &settings.exposures {
+        let Some((_, first)) = sources.first() else { continue };
+        let drift = match &settings.test {
+            Test::Network(config) => {
+                // The first toy without signal, as it is drawn below.
+                let seed = settings.rng_seed.wrapping_add(1_000_003 * (stage + 1));
+                let source = first.at(exposure, norm.shift)?;
+                let experiment = source.draw(exposure, 0.0, norm.shift, seed, 0)?;
+                Some(trained(&experiment, config, norm, seed + 1, 0)?.drift)
+            }
+            _ => None,
+        };
         let mut toys =
             |name: &str, source: &Source, strengths: Vec<f64>, n, journal: &mut Journal| {
                 let source = source.at(exposure, norm.shift)?;
@@ -359,7 +381,6 @@ pub fn run(
                 let points = grid.run(&format!("{set}/{name}"), journal, toy, progress)?;
                 Ok::<_, Error>((points, source.sizes()))
             };
-        let Some((_, first)) = sources.first() else { continue };
         let (null, sizes) = toys("null", first, vec![0.0], settings.null_toys, journal)?;
         let mut t = null.into_iter().flat_map(|point| point.values).collect::<Vec<_>>();
         let n_not_converged = replace_nan(&mut t, f64::INFINITY);
@@ -397,6 +418,7 @@ pub fn run(
             ks_p_value,
             t,
             n_not_converged,
+            drift,
         });
     }
     Ok(outcome)

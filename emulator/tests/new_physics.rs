@@ -64,11 +64,15 @@ fn a_norm_that_is_not_known_is_no_signal() {
     let null = |name: &str, more: &str| -> Vec<f64> {
         let study = "study nplm --benchmark nplm-package --reference-events 4000 --test network --epochs 1500 \
                      --null-toys 10 --toys 1 --norm-shift 0.3";
-        desk.done(&format!("{study} {more} -o {name}"));
+        let said = desk.done(&format!("{study} {more} -o {name}"));
         let json = String::from_utf8(desk.bytes(&format!("{name}.json"))).unwrap();
         let report: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(report["configuration"]["norm_shift"], 0.3);
-        let t = &report["outcomes"][0][1]["nulls"][0]["t"];
+        // 1500 steps are few, which is told.
+        let null = &report["outcomes"][0][1]["nulls"][0];
+        assert!(null["drift"].as_f64().unwrap().abs() > 0.5, "{}", null["drift"]);
+        assert!(said.stdout.contains("take more `--epochs`"), "{}", said.stdout);
+        let t = &null["t"];
         t.as_array().unwrap().iter().map(|t| t.as_f64().unwrap()).collect()
     };
     let median = |mut t: Vec<f64>| {

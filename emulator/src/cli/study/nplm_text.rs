@@ -62,6 +62,10 @@ pub fn table(outcomes: &[(String, Outcome)], [exposures, strengths]: [&str; 2]) 
     text
 }
 
+/// A statistic that still changes more in the last tenth of its training is told of: a tenth of the spread of
+/// toys of 13 degrees of freedom.
+const MOST_DRIFT: f64 = 0.5;
+
 /// What toys without signal said.
 fn null_text(observable: &str, null: &Null, exposures: &str) -> String {
     let described_by = match null.shape {
@@ -89,6 +93,11 @@ fn null_text(observable: &str, null: &Null, exposures: &str) -> String {
     }
     if !reference.is_empty() && (null.n_reference as f64) < 5.0 * null.n_expected {
         text += "note       the reference is less than five times the data: its fluctuations count too\n";
+    }
+    if let Some(drift) = null.drift.filter(|drift| drift.abs() > MOST_DRIFT) {
+        text += &format!(
+            "note       t of the first toy changed by {drift:.1} in the last tenth of its training: take more `--epochs`\n"
+        );
     }
     if null.n_not_converged > 0 {
         let n = null.n_not_converged;
