@@ -70,8 +70,8 @@ fn a_norm_that_is_not_known_is_no_signal() {
         assert_eq!(report["configuration"]["norm_shift"], 0.3);
         // 1500 steps are few, which is told.
         let null = &report["outcomes"][0][1]["nulls"][0];
-        assert!(null["drift"].as_f64().unwrap().abs() > 0.5, "{}", null["drift"]);
-        assert!(said.stdout.contains("take more `--epochs`"), "{}", said.stdout);
+        let is_moving = null["drift"].as_f64().unwrap().abs() > 0.1;
+        assert_eq!(said.stdout.contains("take more `--epochs`"), is_moving, "{}", said.stdout);
         let t = &null["t"];
         t.as_array().unwrap().iter().map(|t| t.as_f64().unwrap()).collect()
     };
