@@ -56,6 +56,22 @@ fn write_counts(desk: &Desk) {
 }
 
 #[test]
+fn a_bump_in_a_table_of_counts_is_found() {
+    let desk = Desk::new();
+    write_counts(&desk);
+    let study = "study bump --counts counts.csv --width 20 --background-shape exponential:1 --toys 20 -o bump";
+    let text = desk.done(study).stdout;
+    assert!(text.contains("largest    at 20") || text.contains("largest    at 21"), "{text}");
+    assert!(text.contains("from 20 toys"), "{text}");
+    let json = String::from_utf8(desk.bytes("bump.json")).unwrap();
+    assert!(json.contains("\"toys_not_converged\": 0"), "{json}");
+    let empty = "low,high,count\n0,1,0\n1,2,0\n2,3,0\n3,4,0\n4,5,0\n";
+    desk.write("empty.csv", empty);
+    let refused = desk.run("study bump --counts empty.csv --width 1").expect(1).stderr;
+    assert!(refused.contains("found none"), "{refused}");
+}
+
+#[test]
 fn toys_that_were_interrupted_are_gone_on_from() {
     let desk = Desk::new();
     write_counts(&desk);

@@ -102,29 +102,6 @@ fn power_grows_with_the_exposure() {
 }
 
 #[test]
-fn a_bump_in_a_table_of_counts_is_found() {
-    let desk = Desk::new();
-    let mut table = "low,high,count\n".to_owned();
-    for k in 0..40 {
-        let x = f64::from(k);
-        let peak = 150.0 * (-(x - 20.5) * (x - 20.5) / 8.0).exp();
-        let count = (4000.0 * (-x / 8.0).exp() + peak).round();
-        table += &format!("{},{},{count}\n", 10 * k, 10 * (k + 1));
-    }
-    desk.write("counts.csv", table);
-    let study = "study bump --counts counts.csv --width 20 --background-shape exponential:1 --toys 20 -o bump";
-    let text = desk.done(study).stdout;
-    assert!(text.contains("largest    at 20") || text.contains("largest    at 21"), "{text}");
-    assert!(text.contains("from 20 toys"), "{text}");
-    let json = String::from_utf8(desk.bytes("bump.json")).unwrap();
-    assert!(json.contains("\"toys_not_converged\": 0"), "{json}");
-    let empty = "low,high,count\n0,1,0\n1,2,0\n2,3,0\n3,4,0\n4,5,0\n";
-    desk.write("empty.csv", empty);
-    let refused = desk.run("study bump --counts empty.csv --width 1").expect(1).stderr;
-    assert!(refused.contains("found none"), "{refused}");
-}
-
-#[test]
 fn what_cannot_be_studied_is_refused_with_what_is_needed() {
     let desk = Desk::new();
     let unknown = desk.run(&format!("study nplm {EVENTS} --observables mass")).expect(2).stderr;

@@ -295,16 +295,16 @@ pub struct OutOf {
 }
 
 impl OutOf {
-    /// What accepted events are part of, if `--out-of` says of how many crossings; `path` has been checked by
-    /// [`check_out_of`].
+    /// What accepted events are part of, if `--out-of` says of how many crossings.
     ///
     /// # Errors
-    /// Events that no line kept by this score, or only some of.
+    /// Those of [`check_out_of`], and events that no line kept by this score, or only some of.
     pub fn of(
         path: &Path,
         out_of: Option<u64>,
         model: Option<&LoadedModel>,
     ) -> Result<Option<OutOf>> {
+        check_out_of(path, out_of)?;
         let Some(n_crossings) = out_of else { return Ok(None) };
         let source = FileSource::open(path)?;
         let header = source.header();

@@ -61,6 +61,9 @@ impl Conditions {
         first_lane: usize,
         selected: &mut [Mask],
     ) {
+        if self.lines.is_empty() {
+            return;
+        }
         for (cut, passed) in self.cuts.iter().zip(&mut self.passed) {
             *passed = Mask::default();
             cut.mark(block, range.clone(), first_lane, passed);

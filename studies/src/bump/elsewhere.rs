@@ -15,7 +15,7 @@
 use statrs::function::erf::erfc;
 
 use crate::error::{Error, check};
-use crate::nplm::null::{one_sample_probability, z_from_p};
+use crate::nplm::null::{one_sample_probability, resampled_error, z_from_p};
 use crate::rng::Stream;
 
 /// How the largest q₀ of a scan without signal is distributed.
@@ -34,7 +34,6 @@ pub struct Elsewhere {
 
 /// The scan of ln N: from one place in 150 to 20 000 places.
 const LOG_RANGE: (f64, f64) = (-5.0, 10.0);
-const RESAMPLES: u64 = 100;
 
 impl Elsewhere {
     /// Fits N to the largest q₀ of toys; toys whose fits failed may be infinite.
@@ -55,20 +54,10 @@ impl Elsewhere {
         let mut sorted = largest.to_vec();
         sorted.sort_by(f64::total_cmp);
         let best = closest(&sorted);
-        let mut stream = Stream::of(rng_seed, 2);
-        let (mut mean, mut squares) = (0.0, 0.0);
-        for k in 0..RESAMPLES {
-            let mut drawn: Vec<f64> =
-                (0..n).map(|_| sorted[stream.below(n as u64) as usize]).collect();
-            drawn.sort_by(f64::total_cmp);
-            let deviation = closest(&drawn) - mean;
-            mean += deviation / (k + 1) as f64;
-            squares += deviation * deviation * k as f64 / (k + 1) as f64;
-        }
         let ks_distance = distance(&sorted, best);
         Ok(Elsewhere {
             upcrossings: best,
-            upcrossings_error: (squares / (RESAMPLES - 1) as f64).sqrt(),
+            upcrossings_error: resampled_error(&sorted, Stream::of(rng_seed, 2), closest),
             ks_distance,
             ks_p_value: one_sample_probability(ks_distance, n),
         })

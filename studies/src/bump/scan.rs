@@ -181,14 +181,14 @@ mod tests {
         assert!(scanned.pulls(&spectrum(600.0, 0)).iter().any(|pull| *pull > 3.0));
     }
 
-    #[test]
-    fn fitted_signals_have_pulls_of_a_normal_distribution() {
+    /// Sixty spectra with a signal of this size at 500.
+    fn assert_pulls_are_normal(spectrum: impl Fn(f64, u64) -> Spectrum, signal: f64) {
         let (mut sum, mut squares, n) = (0.0, 0.0, 60);
         let at_peak = Scan { means: vec![500.0], ..scan() };
         for number in 0..n {
-            let scanned = at_peak.run(&spectrum(300.0, 100 + number)).unwrap();
+            let scanned = at_peak.run(&spectrum(signal, 100 + number)).unwrap();
             let (best, _) = scanned.best.unwrap();
-            let pull = (best.signal - 300.0) / best.signal_error;
+            let pull = (best.signal - signal) / best.signal_error;
             sum += pull;
             squares += pull * pull;
         }
@@ -196,6 +196,11 @@ mod tests {
         // Five standard deviations of mean and variance.
         assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
         assert!((squares / n - 1.0).abs() < 5.0 * f64::sqrt(2.0 / n), "{}", squares / n);
+    }
+
+    #[test]
+    fn fitted_signals_have_pulls_of_a_normal_distribution() {
+        assert_pulls_are_normal(spectrum, 300.0);
     }
 
     #[test]
@@ -264,19 +269,7 @@ mod tests {
 
     #[test]
     fn signals_of_unbinned_fits_have_pulls_of_a_normal_distribution() {
-        let (mut sum, mut squares, n) = (0.0, 0.0, 60);
-        let at_peak = Scan { means: vec![500.0], ..scan() };
-        for number in 0..n {
-            let scanned = at_peak.run(&unbinned(100.0, 100 + number)).unwrap();
-            let (best, _) = scanned.best.unwrap();
-            let pull = (best.signal - 100.0) / best.signal_error;
-            sum += pull;
-            squares += pull * pull;
-        }
-        let (mean, n) = (sum / n as f64, n as f64);
-        // Five standard deviations of mean and variance.
-        assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
-        assert!((squares / n - 1.0).abs() < 5.0 * f64::sqrt(2.0 / n), "{}", squares / n);
+        assert_pulls_are_normal(unbinned, 100.0);
     }
 
     #[test]

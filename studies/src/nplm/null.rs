@@ -52,20 +52,9 @@ impl ChiSquared {
     pub fn fit(null: &[f64], rng_seed: u64) -> Result<ChiSquared, Error> {
         let sorted = sorted(null)?;
         let dof = best_dof(&sorted);
-        let n = sorted.len();
-        let mut stream = Stream::of(rng_seed, 0);
-        let mut squares = 0.0;
-        let mut mean = 0.0;
-        for k in 0..RESAMPLES {
-            let mut resample: Vec<f64> =
-                (0..n).map(|_| sorted[stream.below(n as u64) as usize]).collect();
-            resample.sort_by(f64::total_cmp);
-            let deviation = best_dof(&resample) - mean;
-            mean += deviation / (k + 1) as f64;
-            squares += deviation * deviation * k as f64 / (k + 1) as f64;
-        }
+        let dof_error = resampled_error(&sorted, Stream::of(rng_seed, 0), best_dof);
         let fitted = ChiSquared::with_dof(&sorted, dof)?;
-        Ok(ChiSquared { dof_error: (squares / (RESAMPLES - 1) as f64).sqrt(), ..fitted })
+        Ok(ChiSquared { dof_error, ..fitted })
     }
 
     /// Probability of a statistic at least as large.
@@ -205,6 +194,24 @@ impl Band {
             error: (quantile(&medians, 1.0 - tail) - quantile(&medians, tail)) / 2.0,
         })
     }
+}
+
+/// Standard error of what is fitted to sorted values: its spread over samples drawn from them.
+pub(crate) fn resampled_error(
+    sorted: &[f64],
+    mut stream: Stream,
+    fit: impl Fn(&[f64]) -> f64,
+) -> f64 {
+    let n = sorted.len();
+    let (mut mean, mut squares) = (0.0, 0.0);
+    for k in 0..RESAMPLES {
+        let mut drawn: Vec<f64> = (0..n).map(|_| sorted[stream.below(n as u64) as usize]).collect();
+        drawn.sort_by(f64::total_cmp);
+        let deviation = fit(&drawn) - mean;
+        mean += deviation / (k + 1) as f64;
+        squares += deviation * deviation * k as f64 / (k + 1) as f64;
+    }
+    (squares / (RESAMPLES - 1) as f64).sqrt()
 }
 
 #[cfg(test)]

@@ -136,7 +136,6 @@ impl SampleArgs {
         model: Option<&LoadedModel>,
         others: &[&LoadedModel],
     ) -> Result<(Sample, Spectrum)> {
-        check_out_of(&self.events.background, self.out_of)?;
         let request = Request { not_trained_on: others, ..self.events.request() };
         let out_of = OutOf::of(&self.events.background, self.out_of, model)?;
         scored(&request, model, out_of)
