@@ -5,7 +5,7 @@
 //! could not be foretold.
 
 use super::angles::{Angles, Vector};
-use super::objects::{JetBins, Ratios};
+use super::objects::{JetBins, Ratios, Tables};
 use super::random::{Random, Seed};
 use crate::event::Collection;
 
@@ -24,8 +24,8 @@ pub(super) mod draws {
     use super::{KINDS, OBJECTS_MAX};
 
     pub(in super::super) const PILE_UP: usize = 0;
-    /// pT and direction one each, three for the jet that an object is in.
-    const OF_KIND: usize = 5 * OBJECTS_MAX;
+    /// pT, direction, and the jet that an object is in.
+    const OF_KIND: usize = 3 * OBJECTS_MAX;
     const SCALARS: usize = 1 + KINDS * OF_KIND;
     /// Beyond those of any number of sums that a model may have.
     const EXTRAS: usize = 1 << 32;
@@ -40,10 +40,9 @@ pub(super) mod draws {
         pt(kind, OBJECTS_MAX + i)
     }
 
-    /// The first of three.
     #[inline]
     pub(in super::super) fn in_jet(kind: usize, i: usize) -> usize {
-        pt(kind, 2 * OBJECTS_MAX + 3 * i)
+        pt(kind, 2 * OBJECTS_MAX + i)
     }
 
     /// The first of two.
@@ -113,8 +112,8 @@ pub(super) struct Batch {
     /// Four times the binary logarithm of the jets' pT, plus [`Ratios::FIRST`].
     pub(super) jet_quarters: [[u8; OBJECTS_MAX]; BATCH],
     pub(super) kinds: [KindBatch; KINDS],
-    /// All bits of the jets that an object of the kind in hand may be in.
-    pub(super) open_jets: [[u16; OBJECTS_MAX]; BATCH],
+    /// The same of the jets that an object of the kind in hand may be in.
+    pub(super) open_jets: [[u8; OBJECTS_MAX]; BATCH],
 }
 
 impl Batch {
@@ -162,7 +161,8 @@ impl Batch {
     }
 
     /// Fills in what directions of other kinds and sums depend on, when jets are complete.
-    pub(super) fn sum_jets(&mut self, ratios: &Ratios, angles: &Angles) {
+    pub(super) fn sum_jets(&mut self, tables: &Tables) {
+        let Tables { angles, ratios, .. } = tables;
         let jets = &self.kinds[Collection::Jet as usize];
         self.jet_sums[..self.n].fill(JetSums::default());
         for rank in 0..JETS_MAX {

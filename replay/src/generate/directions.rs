@@ -6,7 +6,8 @@ use super::angles::{TURN, wrapped};
 use super::batch::{Batch, JETS_MAX, KindBatch, OBJECTS_MAX, draws};
 use super::histogram::{Aliases, Histogram};
 use super::model::{Context, Directions, RATIO_BINS, finer, phi_codes};
-use super::objects::{Bins, Ratios};
+use super::objects::{Bins, Ratios, Tables};
+use super::random::ln;
 use crate::event::Collection;
 
 /// Directions of a kind of objects, ready to draw.
@@ -33,8 +34,11 @@ pub(super) struct Loose {
     phis: Aliases,
     n_pt_bins: usize,
     eta_range: [i16; 2],
-    /// 2^15 × chance to be in a jet, by pT and ratio.
-    in_jet: Vec<[u16; RATIO_BINS]>,
+    /// Eta codes of jets that it may be in.
+    jet_eta_range: [i16; 2],
+    /// By pT, by [`difference`] of quarters: −log of the chance not to be in a jet, in units of
+    /// 1 / [`LOG_UNITS`].
+    in_jet: Vec<[u32; 256]>,
     /// Codes that are one of the calorimeter, and in a turn.
     finer: i16,
     turn: i32,
@@ -57,7 +61,6 @@ impl DirectionTable {
                 }))
             }
             Directions::Loose { eta, phi, eta_range, in_jet, eta_offset, phi_offset } => {
-                let threshold = |chance: f32| (chance * 32_768.0).round() as u16;
                 let (of_bins, _) = in_jet.as_chunks::<RATIO_BINS>();
                 let offset: [&Histogram; 1] = [eta_offset];
                 DirectionTable::Loose(Loose {
@@ -65,7 +68,8 @@ impl DirectionTable {
                     phis: Aliases::new([phi, phi_offset]),
                     n_pt_bins: eta.len(),
                     eta_range: *eta_range,
-                    in_jet: of_bins.iter().map(|chances| chances.map(threshold)).collect(),
+                    jet_eta_range: jet_range(*eta_range, finer(collection) as i16),
+                    in_jet: of_bins.iter().map(logs).collect(),
                     finer: finer(collection) as i16,
                     turn: phi_codes(collection),
                 })
@@ -78,18 +82,18 @@ impl DirectionTable {
         collection: Collection,
         pt_bins: &Bins,
         batch: &mut Batch,
-        ratios: &Ratios,
+        tables: &Tables,
     ) {
+        let kind = collection as usize;
         match self {
-            DirectionTable::Jets(jets) => jets.draw(collection, pt_bins, batch),
-            DirectionTable::Loose(loose) => loose.draw(collection, pt_bins, batch, ratios),
+            DirectionTable::Jets(jets) => jets.draw(kind, pt_bins, batch),
+            DirectionTable::Loose(loose) => loose.draw(kind, pt_bins, batch, tables),
         }
     }
 }
 
 impl Jets {
-    fn draw(&self, collection: Collection, pt_bins: &Bins, batch: &mut Batch) {
-        let kind = collection as usize;
+    fn draw(&self, kind: usize, pt_bins: &Bins, batch: &mut Batch) {
         let Batch { randoms, contexts, kinds, .. } = batch;
         let leads = &contexts[Context::Lead as usize];
         let KindBatch { codes, lanes, n_lanes, .. } = &mut kinds[kind];
@@ -117,19 +121,13 @@ impl Jets {
 }
 
 impl Loose {
-    fn draw(&self, collection: Collection, pt_bins: &Bins, batch: &mut Batch, ratios: &Ratios) {
-        let kind = collection as usize;
+    fn draw(&self, kind: usize, pt_bins: &Bins, batch: &mut Batch, tables: &Tables) {
         let Batch { randoms, jet_quarters, open_jets, kinds, .. } = batch;
         let [low, high] = self.eta_range;
         let (jets, these) = jets_and(kinds, kind);
         for lane in these.lanes(0) {
-            let n_jets = jets.counts[lane];
             let [_, jet_etas, _] = &jets.codes[lane];
-            for ((open, &eta), j) in open_jets[lane].iter_mut().zip(jet_etas).zip(0_u8..) {
-                let eta = eta * self.finer;
-                let is_open = (j < n_jets) & (eta >= low) & (eta <= high);
-                *open = if is_open { u16::MAX } else { 0 };
-            }
+            open_jets[lane] = self.open_jets(jets.counts[lane], jet_etas, &jet_quarters[lane]);
         }
         let KindBatch { codes, lanes, n_lanes, .. } = these;
         for (i, (lanes, &n)) in lanes.iter().zip(&*n_lanes).enumerate() {
@@ -139,14 +137,14 @@ impl Loose {
                 let [_, jet_etas, jet_phis] = &jets.codes[lane];
                 let random = randoms[lane];
                 let bin = pt_bins.of(pts[i] as usize);
-                let quarters = ratios.quarters(pts[i]);
-                let chances = self.chances(bin, quarters, &jet_quarters[lane], &open_jets[lane]);
-                let words = [0, 1, 2].map(|k| random.word(draws::in_jet(kind, i) + k));
-                let hit = first_hit(&chances, words);
+                let quarters = tables.ratios.quarters(pts[i]);
+                let deviate = tables.exponential.of_word(random.word(draws::in_jet(kind, i)));
+                let jet = first_hit(&self.in_jet[bin], &open_jets[lane], quarters, deviate);
                 // The jet that it is in, or none: no branch, which nobody could foretell.
-                let (is_in, jet) = (hit < OBJECTS_MAX, hit % OBJECTS_MAX);
+                let is_in = jet < JETS_MAX;
                 let only_if_in = select_unpredictable(is_in, self.finer, 0);
-                open_jets[lane][jet] &= select_unpredictable(is_in, 0, u16::MAX);
+                // Beyond the jets, nobody looks.
+                open_jets[lane][jet] = CLOSED;
                 let [for_eta, for_phi] = random.halves(draws::direction(kind, i));
                 let eta_table = select_unpredictable(is_in, self.n_pt_bins, bin);
                 let eta = i32::from(jet_etas[jet] * only_if_in);
@@ -159,39 +157,71 @@ impl Loose {
         }
     }
 
-    /// 2^15 × the chance to be in each jet, if it is in none of those before.
+    /// Quarters of those jets of a lane that an object may be in, [`CLOSED`] for others.
     #[inline]
-    fn chances(
+    fn open_jets(
         &self,
-        bin: usize,
-        quarters: u8,
-        of_jets: &[u8; OBJECTS_MAX],
-        open: &[u16; OBJECTS_MAX],
-    ) -> [u16; OBJECTS_MAX] {
-        let by_ratio = &self.in_jet[bin];
-        let ratios = of_jets.map(|of_jet| Ratios::bin_of_quarters(of_jet, quarters));
-        let mut chances = [0; OBJECTS_MAX];
-        for (chance, ratio) in chances.iter_mut().zip(ratios).take(JETS_MAX) {
-            *chance = by_ratio[usize::from(ratio) % RATIO_BINS];
+        n_jets: u8,
+        etas: &[i16; OBJECTS_MAX],
+        quarters: &[u8; OBJECTS_MAX],
+    ) -> [u8; OBJECTS_MAX] {
+        let [low, high] = self.jet_eta_range;
+        let width = high.wrapping_sub(low).cast_unsigned();
+        let mut open = [0; OBJECTS_MAX];
+        for ((open, &eta), j) in open.iter_mut().zip(etas).zip(0..) {
+            let is_within = eta.wrapping_sub(low).cast_unsigned() <= width;
+            // All bits, or none: no branch, which nobody could foretell.
+            *open = u16::from(is_within & (j < u16::from(n_jets))).wrapping_neg();
         }
-        for (chance, open) in chances.iter_mut().zip(open) {
-            *chance &= open;
-        }
-        chances
+        std::array::from_fn(|j| CLOSED ^ ((CLOSED ^ quarters[j]) & open[j] as u8))
     }
 }
 
-/// Which of the jets is the first that is hit, by 15 bits for each; [`OBJECTS_MAX`] if none is.
+/// In the place of a jet's quarters, where it is none that an object may be in.
+const CLOSED: u8 = 192;
+/// Units of logarithms: those of [`JETS_MAX`] jets add up within 32 bits.
+const LOG_UNITS: f64 = (1 << 24) as f64;
+/// The largest logarithm: a chance of one becomes one that lacks 1e-7.
+const LOG_MAX: f64 = 16.0 * LOG_UNITS;
+const _: () = assert!(JETS_MAX as f64 * LOG_MAX < u32::MAX as f64);
+
+/// Place of a jet and an object in a table of all ratios of their pT: open jets, then closed ones.
 #[inline]
-fn first_hit(chances: &[u16; OBJECTS_MAX], [a, b, c]: [u64; 3]) -> usize {
-    const { assert!(JETS_MAX <= 12) }
-    let numbers: [u16; OBJECTS_MAX] = bytemuck::must_cast([a, b, c, 0]);
-    let mut first = OBJECTS_MAX as u16;
-    for (j, (&chance, number)) in (0..).zip(chances.iter().zip(numbers)) {
-        let this = if (number >> 1) < chance { j } else { OBJECTS_MAX as u16 };
-        first = first.min(this);
+fn difference(jet_quarters: u8, quarters: u8) -> u8 {
+    jet_quarters.wrapping_sub(quarters).wrapping_add(Ratios::MOST)
+}
+
+/// −log of the chance not to be in a jet, for each [`difference`], of chances by ratio.
+fn logs(chances: &[f32; RATIO_BINS]) -> [u32; 256] {
+    let mut logs = [0; 256];
+    for quarters in 0..=Ratios::MOST {
+        for jet_quarters in 0..=Ratios::MOST + Ratios::FIRST {
+            let chance = f64::from(chances[Ratios::bin_of_quarters(jet_quarters, quarters)]);
+            let log = if chance < 1.0 { -ln(1.0 - chance) * LOG_UNITS } else { LOG_MAX };
+            logs[usize::from(difference(jet_quarters, quarters))] = log.min(LOG_MAX).round() as u32;
+        }
     }
-    usize::from(first)
+    logs
+}
+
+/// Which of the jets is the first that is hit, if each is with a chance of its own: an exponential deviate
+/// reaches as far as logarithms of chances not to be hit add up to. [`JETS_MAX`] if none is.
+#[inline]
+fn first_hit(logs: &[u32; 256], jets: &[u8; OBJECTS_MAX], quarters: u8, deviate: f64) -> usize {
+    // Whole units: sums are.
+    let end = (deviate * LOG_UNITS) as u64;
+    let (mut first, mut sum) = (0, 0);
+    for &jet in &jets[..JETS_MAX] {
+        sum += u64::from(logs[usize::from(difference(jet, quarters))]);
+        // The sign of their difference, which is one while the sum is not more.
+        first += sum.wrapping_sub(end + 1) >> 63;
+    }
+    first as usize
+}
+
+/// Eta codes of jets whose codes times `finer` are in a range.
+fn jet_range([low, high]: [i16; 2], finer: i16) -> [i16; 2] {
+    [-(-low).div_euclid(finer), high.div_euclid(finer)]
 }
 
 /// Jets, and another kind.
@@ -207,28 +237,92 @@ fn jets_and(kinds: &mut [KindBatch], other: usize) -> (&KindBatch, &mut KindBatc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::random::Seed;
+    use crate::generate::random::{Exponential, Seed};
+
+    /// Of 16 chances, each jet's.
+    fn chances_of(
+        chances: &[f32; RATIO_BINS],
+        jets: &[u8; OBJECTS_MAX],
+        quarters: u8,
+    ) -> [f64; JETS_MAX] {
+        std::array::from_fn(|j| match jets[j] {
+            CLOSED => 0.0,
+            jet => f64::from(chances[Ratios::bin_of_quarters(jet, quarters)]),
+        })
+    }
 
     #[test]
-    fn the_first_jet_that_is_hit_is_found_as_one_after_the_other() {
+    fn the_first_jet_that_is_hit_is_where_the_chance_to_miss_all_so_far_falls_below_a_number() {
         let random = Seed::new(5).crossing(0);
-        let mut n_hits = [0; OBJECTS_MAX + 1];
+        let mut n_hits = [0; JETS_MAX + 1];
         for i in 0..100_000 {
-            let words = [0, 1, 2].map(|k| random.word(4 * i + k));
-            let seed = random.word(4 * i + 3);
-            let chances: [u16; OBJECTS_MAX] = std::array::from_fn(|j| match seed >> (4 * j) & 15 {
-                _ if j >= JETS_MAX => 0,
-                0 => 32_768,
-                15 => 0,
-                x => (x * 400) as u16,
+            let seed = random.word(3 * i);
+            let chances: [f32; RATIO_BINS] =
+                std::array::from_fn(|bin| (seed >> (4 * bin) & 15) as f32 * 0.02);
+            let jets = std::array::from_fn(|j| match random.word(3 * i + 1) >> (4 * j) & 15 {
+                0..4 => CLOSED,
+                x => (x * 3) as u8,
             });
-            let number = |j: usize| (words[j / 4] >> (16 * (j % 4) + 1)) as u16 & 0x7fff;
-            let expected = (0..JETS_MAX).find(|&j| number(j) < chances[j]);
-            let found = first_hit(&chances, words);
-            assert_eq!(found, expected.unwrap_or(OBJECTS_MAX));
+            let [quarters, bits] = random.halves(3 * i + 2);
+            let (quarters, miss) = (quarters as u8 % (Ratios::MOST + 1), f64::from(bits) / 4.3e9);
+            let mut left = 1.0;
+            let reaches: Vec<f64> = chances_of(&chances, &jets, quarters)
+                .into_iter()
+                .map(|chance| {
+                    left *= 1.0 - chance;
+                    left
+                })
+                .collect();
+            let expected = reaches.iter().position(|&reach| reach < miss).unwrap_or(JETS_MAX);
+            let found = first_hit(&logs(&chances), &jets, quarters, -miss.ln());
+            // Logarithms are rounded.
+            let is_close = reaches.iter().any(|reach| (reach - miss).abs() < 1e-6);
+            assert!(found == expected || is_close, "{i}: {found} for {expected}");
             n_hits[found] += 1;
         }
-        assert!(n_hits[..JETS_MAX].iter().all(|&n| n > 0) && n_hits[OBJECTS_MAX] > 0);
+        assert!(n_hits.iter().all(|&n| n > 0), "{n_hits:?}");
+    }
+
+    #[test]
+    fn a_chance_of_one_hits_and_closed_jets_are_never_hit() {
+        let logs = logs(&[1.0; RATIO_BINS]);
+        let exponential = Exponential::new();
+        let random = Seed::new(6).crossing(0);
+        for i in 0..100_000 {
+            let deviate = exponential.of_word(random.word(i));
+            let mut jets = [CLOSED; OBJECTS_MAX];
+            assert_eq!(first_hit(&logs, &jets, (i % 45) as u8, deviate), JETS_MAX);
+            jets[i % JETS_MAX] = (i % 49) as u8;
+            assert_eq!(first_hit(&logs, &jets, (i % 45) as u8, deviate), i % JETS_MAX);
+        }
+        assert_eq!(first_hit(&logs, &[CLOSED; OBJECTS_MAX], 0, 0.0), JETS_MAX);
+    }
+
+    #[test]
+    fn jets_are_open_if_they_are_there_and_within_the_objects_range() {
+        let model = crate::generate::GeneratorModel::shipped();
+        for kind in &model.kinds {
+            let collection = kind.kind().unwrap();
+            let Directions::Loose { eta_range: [low, high], .. } = kind.directions else {
+                continue;
+            };
+            let DirectionTable::Loose(loose) = DirectionTable::new(&kind.directions, collection)
+            else {
+                panic!("{collection:?} are loose");
+            };
+            let quarters = std::array::from_fn(|j| j as u8);
+            for eta in -128..128_i16 {
+                let etas = std::array::from_fn(|j| if j % 2 == 0 { eta } else { -eta - 1 });
+                for n_jets in 0..=JETS_MAX {
+                    let open = loose.open_jets(n_jets as u8, &etas, &quarters);
+                    for (j, &open) in open.iter().enumerate() {
+                        let is_within = (low..=high).contains(&(etas[j] * loose.finer));
+                        let expected = if j < n_jets && is_within { j as u8 } else { CLOSED };
+                        assert_eq!(open, expected, "{eta} {j}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! Makes events of a model: each from the seed and its number alone.
 
 use super::GenerateError;
-use super::angles::Angles;
 use super::batch::{BATCH, Batch, JetSums, KindBatch, OBJECTS_MAX, draws};
 use super::histogram::{Aliases, Histogram};
 use super::model::{ExtraModel, GeneratorModel, column_of};
-use super::objects::{JetBins, KindTable, Ratios};
+use super::objects::{JetBins, KindTable, Tables};
 use super::pile_up::PileUp;
-use super::random::{Exponential, Random, Seed};
+use super::random::{Random, Seed};
 use super::sums::ScalarTable;
 use crate::event::{Block, Collection, Column, ColumnSet, Dtype};
 
@@ -75,9 +74,7 @@ pub struct Generator {
     kinds: Vec<KindTable>,
     scalars: Vec<ScalarTable>,
     extras: Vec<ExtraTable>,
-    exponential: Exponential,
-    angles: Angles,
-    ratios: Ratios,
+    tables: Tables,
 }
 
 impl Generator {
@@ -119,9 +116,7 @@ impl Generator {
                 .enumerate()
                 .map(|(number, extra)| ExtraTable::new(extra, number))
                 .collect::<Result<_, _>>()?,
-            exponential: Exponential::new(),
-            angles: Angles::new(),
-            ratios: Ratios::new(),
+            tables: Tables::new(),
         })
     }
 
@@ -164,13 +159,13 @@ impl Generator {
         }
         for kind in &self.kinds {
             let is_jet = kind.collection == Collection::Jet;
-            kind.draw_pts(batch, &self.exponential);
+            kind.draw_pts(batch, &self.tables);
             if is_jet {
                 batch.bin_jets(&self.bins);
             }
-            kind.draw_directions(batch, &self.ratios);
+            kind.draw_directions(batch, &self.tables);
             if is_jet {
-                batch.sum_jets(&self.ratios, &self.angles);
+                batch.sum_jets(&self.tables);
             }
         }
     }
@@ -204,7 +199,7 @@ impl Generator {
         let mut mets = [(0, 0); BATCH];
         for scalar in &self.scalars {
             let mut drawn = [(0, 0); BATCH];
-            scalar.draw(batch, &mets, &self.angles, &mut drawn);
+            scalar.draw(batch, &mets, &self.tables.angles, &mut drawn);
             let drawn_here = &drawn[..batch.n];
             block.get_mut::<i16>(scalar.column).extend(drawn_here.iter().map(|&(code, _)| code));
             if let Some(direction) = scalar.direction {

@@ -1,10 +1,11 @@
 //! Objects of a kind: how many, how hard.
 
+use super::angles::Angles;
 use super::batch::{BATCH, Batch, KindBatch, OBJECTS_MAX, draws};
 use super::directions::DirectionTable;
 use super::model::{Context, GeneratorModel, KindModel, RATIO_BINS, RankModel};
 use super::random::{Exponential, ln, power};
-use super::spectrum::{CODES, Factors, Hazards, SEGMENTS};
+use super::spectrum::{CODES, Factors, Hazards, SEGMENTS, Way};
 use crate::event::Collection;
 
 /// Which bin a code is in.
@@ -37,6 +38,8 @@ pub(super) struct Ratios {
 impl Ratios {
     /// The bin of a ratio of one.
     pub(super) const FIRST: u8 = 4;
+    /// More than four times the binary logarithm of any code.
+    pub(super) const MOST: u8 = 4 * CODES.ilog2() as u8;
 
     pub(super) fn new() -> Ratios {
         let quarter = |code: usize| {
@@ -52,14 +55,27 @@ impl Ratios {
 
     /// The bin of two that have been looked up, the jet's with [`Ratios::FIRST`] added.
     #[inline]
-    pub(super) fn bin_of_quarters(jet: u8, object: u8) -> u8 {
-        jet.saturating_sub(object).min(RATIO_BINS as u8 - 1)
+    pub(super) fn bin_of_quarters(jet: u8, object: u8) -> usize {
+        usize::from(jet.saturating_sub(object)).min(RATIO_BINS - 1)
     }
 
     #[inline]
     pub(super) fn bin(&self, jet_pt: i16, pt: i16) -> usize {
         let jet = self.quarters(jet_pt) + Ratios::FIRST;
-        usize::from(Ratios::bin_of_quarters(jet, self.quarters(pt)))
+        Ratios::bin_of_quarters(jet, self.quarters(pt))
+    }
+}
+
+/// Tables that are the same for all models.
+pub(super) struct Tables {
+    pub(super) exponential: Exponential,
+    pub(super) angles: Angles,
+    pub(super) ratios: Ratios,
+}
+
+impl Tables {
+    pub(super) fn new() -> Tables {
+        Tables { exponential: Exponential::new(), angles: Angles::new(), ratios: Ratios::new() }
     }
 }
 
@@ -81,32 +97,29 @@ impl JetBins {
 
 struct RankTable {
     context: Context,
-    /// Of each code of the object before: its bin, and its segment.
-    starts: [(u8, u8); CODES],
-    n_previous: usize,
     hazards: Hazards,
-    /// For each pile-up that can be.
+    /// For each pile-up that can be; none if there is but one, which hazards then are those of.
     factors: Vec<Factors>,
 }
 
 impl RankTable {
     fn new(rank: &RankModel, segments: &[u16], max: u16, relative: &[f64]) -> RankTable {
-        let (previous, of_segment) =
-            (Bins::new(&rank.previous_bins, CODES), Bins::new(segments, CODES));
         let factors = |&relative: &f64| {
             let mut factors = [1.0; SEGMENTS];
             for (factor, &exponent) in factors.iter_mut().zip(&rank.exponents) {
                 *factor = power(relative, exponent);
             }
-            Factors::new(factors)
+            factors
         };
-        let ends = rank.previous_bins[1..].iter().map(|&edge| usize::from(edge)).chain([CODES]);
+        let (of_hazards, of_pile_ups) = match relative {
+            [only] => (factors(only), &[][..]),
+            several => ([1.0; SEGMENTS], several),
+        };
+        let previous = &rank.previous_bins;
         RankTable {
             context: rank.context,
-            starts: std::array::from_fn(|x| (previous.of(x) as u8, of_segment.of(x) as u8)),
-            n_previous: previous.n,
-            hazards: Hazards::new(&rank.hazards, ends.cycle(), max, segments),
-            factors: relative.iter().map(factors).collect(),
+            hazards: Hazards::new(&rank.hazards, previous, max, segments, of_hazards),
+            factors: of_pile_ups.iter().map(factors).map(Factors::new).collect(),
         }
     }
 }
@@ -136,7 +149,7 @@ impl KindTable {
     }
 
     /// Draws pT codes, hardest first.
-    pub(super) fn draw_pts(&self, batch: &mut Batch, exponential: &Exponential) {
+    pub(super) fn draw_pts(&self, batch: &mut Batch, tables: &Tables) {
         let kind = self.collection as usize;
         let Batch { n, randoms, pile_ups, contexts, kinds, .. } = batch;
         let KindBatch { counts, codes, lanes, n_lanes } = &mut kinds[kind];
@@ -146,28 +159,34 @@ impl KindTable {
         let mut left: [(u8, u16); BATCH] = std::array::from_fn(|lane| (lane as u8, self.max));
         let mut n_left = *n;
         let mut deviates = [0.0; BATCH];
-        let mut sums = [(0, 0.0); BATCH];
+        let mut ways = [Way::default(); BATCH];
+        let mut next = [0; BATCH];
         for (r, rank) in self.ranks.iter().enumerate() {
             // One step for all, then the next: what a step waits for, it waits for in all lanes at once.
             for (deviate, &(lane, _)) in deviates.iter_mut().zip(&left[..n_left]) {
                 let word = randoms[usize::from(lane)].word(draws::pt(kind, r));
-                *deviate = exponential.of_word(word);
+                *deviate = tables.exponential.of_word(word);
             }
-            let contexts = &contexts[rank.context as usize];
-            for ((sum, deviate), &(lane, start)) in
-                sums.iter_mut().zip(deviates).zip(&left[..n_left])
-            {
-                let lane = usize::from(lane);
-                let (bin, segment) = rank.starts[usize::from(start) % CODES];
-                let table = usize::from(contexts[lane]) * rank.n_previous + usize::from(bin);
-                let factors = &rank.factors[usize::from(pile_ups[lane])];
-                let at = rank.hazards.sum_at(table, start, segment.into(), deviate, factors);
-                *sum = (table, at);
+            let RankTable { context, hazards, factors } = rank;
+            let contexts = &contexts[*context as usize];
+            let begun = ways.iter_mut().zip(deviates).zip(&left[..n_left]);
+            if factors.is_empty() {
+                for ((way, deviate), &(lane, start)) in begun {
+                    *way = hazards.way(contexts[usize::from(lane)], start, deviate);
+                }
+            } else {
+                for ((way, deviate), &(lane, start)) in begun {
+                    let lane = usize::from(lane);
+                    let factors = &factors[usize::from(pile_ups[lane])];
+                    *way = hazards.way_with(contexts[lane], start, deviate, factors);
+                }
+            }
+            for (code, &way) in next.iter_mut().zip(&ways[..n_left]) {
+                *code = hazards.code(way);
             }
             let mut n_next = 0;
             for i in 0..n_left {
-                let (lane, start) = left[i];
-                let code = rank.hazards.code_at(sums[i].0, sums[i].1).min(start);
+                let (lane, code) = (left[i].0, next[i]);
                 codes[usize::from(lane)][0][r] = code.cast_signed();
                 counts[usize::from(lane)] += u8::from(code > 0);
                 left[n_next] = (lane, code);
@@ -180,7 +199,7 @@ impl KindTable {
     }
 
     /// Draws where they are; jets are complete, if these are others.
-    pub(super) fn draw_directions(&self, batch: &mut Batch, ratios: &Ratios) {
-        self.directions.draw(self.collection, &self.pt_bins, batch, ratios);
+    pub(super) fn draw_directions(&self, batch: &mut Batch, tables: &Tables) {
+        self.directions.draw(self.collection, &self.pt_bins, batch, tables);
     }
 }

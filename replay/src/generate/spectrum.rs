@@ -8,7 +8,7 @@
 //!
 //! **Source**: Cox, J. R. Stat. Soc. B 34 (1972) 187, with log-log link for discrete codes.
 
-use std::hint::select_unpredictable;
+use std::ops::Range;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -70,15 +70,15 @@ impl Factors {
 
 /// A guide to the sums has 32 places for each power of two, from this one up.
 const GUIDE_FROM: u64 = (1023 - 36) << 5;
-/// Places of a guide: sums up to 2^6 have their own.
-const GUIDE: usize = (36 + 6) << 5;
-/// Codes that are looked at beyond the guide's without a branch.
-const STEPS: usize = 2;
 
-/// Place of a positive sum in a guide: its exponent and the first bits of its mantissa.
+/// More than any sum of λ.
+const BEYOND: f64 = 1e100;
+
+/// Place of a positive sum in a guide: its exponent and the first bits of its mantissa. How long the guide is,
+/// is not its business.
 #[inline]
 fn guide_place(sum: f64) -> usize {
-    ((sum.to_bits() >> 47).saturating_sub(GUIDE_FROM) as usize).min(GUIDE - 1)
+    (sum.to_bits() >> 47).saturating_sub(GUIDE_FROM) as usize
 }
 
 /// The smallest sum of a place of a guide.
@@ -86,109 +86,185 @@ fn guide_least(place: usize) -> f64 {
     if place == 0 { 0.0 } else { f64::from_bits((GUIDE_FROM + place as u64) << 47) }
 }
 
-/// A hazard, ready to draw from.
-#[derive(Clone, Debug)]
-struct Table {
-    /// Sum of λ in each segment.
-    within: [f64; SEGMENTS],
-    /// Sum of λ over all codes beyond each segment.
-    beyond: [f64; SEGMENTS],
-    /// Of each code: sum of λ over all codes from this one on. Below the lowest code there is no object,
-    /// whatever the sum: it is infinite.
-    sums: [f64; CODES + 1],
-    /// The highest code whose sum is at least the smallest of a place.
-    guide: [u16; GUIDE],
+/// A way down the codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Way {
+    /// Sum of λ where it ends, beginning with the highest code.
+    sum: f64,
+    /// Where among the sums the object is, or above.
+    at_most: u32,
 }
 
-/// Hazards, ready to draw from.
+/// Where ways begin.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// Sum of λ over all codes above.
+    above: f64,
+    /// The first place of the guide, and how many follow.
+    guide: u32,
+    last_place: u16,
+    hazard: u16,
+}
+
+/// Sums of λ of one hazard, by segment of codes.
+#[derive(Clone, Debug)]
+struct Segments {
+    within: [f64; SEGMENTS],
+    /// Over all codes beyond each.
+    beyond: [f64; SEGMENTS],
+}
+
+/// Hazards of one rank, ready to draw from.
+///
+/// One look at where a way begins tells all that the draw needs, and tables are as short as they can be: what
+/// is drawn from most stays close.
 #[derive(Clone, Debug)]
 pub(super) struct Hazards {
-    tables: Vec<Table>,
+    /// For each context, of each code of the object before.
+    starts: Vec<Start>,
+    /// Codes that an object before can have.
+    n_starts: usize,
+    /// Of each code.
+    segment_of: Vec<u8>,
+    /// Of each hazard.
+    segments: Vec<Segments>,
+    /// One hazard after the other, of each place of its guide: where the highest code is whose sum is at least
+    /// the smallest of the place.
+    guides: Vec<u32>,
+    /// One hazard after the other, from the code below its lowest up: sum of λ over all codes from this one
+    /// on. The first is infinite: whatever the sum, there is no object below the lowest code.
+    sums: Vec<f64>,
+    /// Codes of those; 0 in the place of the first.
+    codes: Vec<u16>,
 }
 
 impl Hazards {
-    /// Of hazards that are drawn from only where the object before is below a code. `segments` are lower
-    /// edges, the first 0.
+    /// For each context, and within it for each bin of the object before (lower edges `previous`), a hazard.
+    /// `max` is the highest code. `segments` are lower edges, the first 0, and `factors` what λ is multiplied
+    /// with there, once and for all.
     pub(super) fn new(
         hazards: &[Hazard],
-        below: impl Iterator<Item = usize>,
+        previous: &[u16],
         max: u16,
         segments: &[u16],
+        factors: [f64; SEGMENTS],
     ) -> Hazards {
-        let table =
-            |(hazard, below): (&Hazard, usize)| Table::new(hazard, below, max.into(), segments);
-        Hazards { tables: hazards.iter().zip(below).map(table).collect() }
+        let n_starts = usize::from(max) + 1;
+        let segment = |code| segments.partition_point(|&edge| usize::from(edge) <= code) - 1;
+        let mut all = Hazards {
+            starts: Vec::with_capacity(hazards.len().div_ceil(previous.len()) * n_starts),
+            n_starts,
+            segment_of: (0..n_starts).map(|code| segment(code) as u8).collect(),
+            segments: Vec::new(),
+            guides: Vec::new(),
+            sums: Vec::new(),
+            codes: Vec::new(),
+        };
+        let ends = previous[1..].iter().map(|&edge| usize::from(edge)).chain([n_starts]);
+        let bins = previous.iter().map(|&edge| usize::from(edge)).zip(ends);
+        for (hazard, (first, end)) in hazards.iter().zip(bins.cycle()) {
+            let mut lambdas = hazard.expanded(max.into());
+            for (code, lambda) in lambdas.iter_mut().enumerate().take(n_starts) {
+                *lambda *= factors[segment(code)];
+            }
+            all.add(&lambdas, first.min(n_starts)..end.min(n_starts), segments);
+        }
+        all
     }
 
-    /// Where the way down from `start`, which is in segment `segment`, ends: the sum of λ, beginning with the
-    /// highest code, at which that from `start` down, each λ times the factor of its segment, reaches
-    /// `deviate`.
+    /// A hazard with these λ of all codes, of ways that begin at `starts`. What is above those is not gone
+    /// through: large λ there would make all sums large, and the guide coarse.
+    fn add(&mut self, lambdas: &[f64], starts: Range<usize>, segments: &[u16]) {
+        let end = starts.end;
+        let lowest = (1..end).find(|&code| lambdas[code] > 0.0).unwrap_or(end + 1);
+        let below = lowest - 1;
+        let mut sums = vec![0.0; end - below + 1];
+        for code in (lowest..end).rev() {
+            sums[code - below] = sums[code - below + 1] + lambdas[code];
+        }
+        let mut from_edges = [0.0; SEGMENTS + 1];
+        for (sum, &edge) in from_edges.iter_mut().zip(segments) {
+            *sum = sums[usize::from(edge).max(lowest).min(end) - below];
+        }
+        let n_places = sums.get(1).map_or(1, |&sum| guide_place(sum) + 2);
+        sums[0] = f64::INFINITY;
+        let (first_place, first_sum) = (self.guides.len() as u32, self.sums.len() as u32);
+        let mut highest = sums.len() - 1;
+        self.guides.extend((0..n_places).map(|place| {
+            while sums[highest] < guide_least(place) {
+                highest -= 1;
+            }
+            first_sum + highest as u32
+        }));
+        self.starts.extend(starts.map(|start| Start {
+            // Of a way that begins below the lowest code: more than any sum, but not what no sum is below.
+            above: sums[(start + 1).saturating_sub(below)].min(BEYOND),
+            guide: first_place,
+            last_place: (n_places - 1) as u16,
+            hazard: self.segments.len() as u16,
+        }));
+        self.segments.push(Segments {
+            within: std::array::from_fn(|k| from_edges[k] - from_edges[k + 1]),
+            beyond: std::array::from_fn(|k| from_edges[k + 1]),
+        });
+        self.codes.extend((below..=end).map(|code| if code == below { 0 } else { code as u16 }));
+        self.sums.extend(sums);
+    }
+
     #[inline]
-    pub(super) fn sum_at(
+    fn start(&self, context: u16, start: u16) -> &Start {
+        &self.starts[usize::from(context) * self.n_starts + usize::from(start)]
+    }
+
+    /// Where the way down from `start` by `deviate` ends.
+    #[inline]
+    pub(super) fn way(&self, context: u16, start: u16, deviate: f64) -> Way {
+        let start = self.start(context, start);
+        self.way_to(start, start.above + deviate)
+    }
+
+    /// The same with each λ times the factor of its segment.
+    #[inline]
+    pub(super) fn way_with(
         &self,
-        table: usize,
+        context: u16,
         start: u16,
-        segment: usize,
         deviate: f64,
         factors: &Factors,
-    ) -> f64 {
-        let Table { within, beyond, sums, .. } = &self.tables[table];
-        let (start, segment) = (usize::from(start) % CODES, segment % SEGMENTS);
+    ) -> Way {
+        let segment = usize::from(self.segment_of[usize::from(start)]) % SEGMENTS;
+        let start = self.start(context, start);
+        let Segments { within, beyond } = &self.segments[usize::from(start.hazard)];
         // Sums with their factors, beyond each segment.
         let mut scaled = [0.0; SEGMENTS];
         scaled[2] = within[3] * factors.of[3];
         scaled[1] = scaled[2] + within[2] * factors.of[2];
         scaled[0] = scaled[1] + within[1] * factors.of[1];
-        let above_start = (sums[start + 1] - beyond[segment]) * factors.of[segment];
+        let above_start = (start.above - beyond[segment]) * factors.of[segment];
         let target = deviate + scaled[segment] + above_start;
         // The lowest segment, if not even that is reached: then what is left leads beyond its sum.
         let k = scaled[..SEGMENTS - 1].iter().filter(|&&sum| sum >= target).count();
-        beyond[k] + (target - scaled[k]) * factors.inverse[k]
+        let sum = beyond[k] + (target - scaled[k]) * factors.inverse[k];
+        // Rounding never leads upwards.
+        self.way_to(start, sum.max(start.above))
     }
 
-    /// The code of the object that is there: the highest one whose sum is at least `sum`; 0 if there is none.
     #[inline]
-    pub(super) fn code_at(&self, table: usize, sum: f64) -> u16 {
-        let Table { sums, guide, .. } = &self.tables[table];
-        let mut code = usize::from(guide[guide_place(sum)]);
-        for _ in 0..STEPS {
-            code -= usize::from(sums[code % CODES] < sum);
-        }
-        while sums[code % CODES] < sum {
-            code -= 1;
-        }
-        select_unpredictable(sums[code % CODES] == f64::INFINITY, 0, code as u16)
+    fn way_to(&self, start: &Start, sum: f64) -> Way {
+        let place = guide_place(sum).min(start.last_place.into());
+        Way { sum, at_most: self.guides[start.guide as usize + place] }
     }
-}
 
-impl Table {
-    fn new(hazard: &Hazard, below: usize, max: usize, segments: &[u16]) -> Table {
-        let mut lambdas = hazard.expanded(max);
-        // Never gone through: large λ there would make all sums large, and the guide coarse.
-        lambdas[below.min(CODES)..].fill(0.0);
-        let mut sums = [0.0; CODES + 1];
-        for code in (1..CODES).rev() {
-            sums[code] = sums[code + 1] + lambdas[code];
+    /// The code of the object that is there: the highest one the sum of which is more than the way's; 0 if there
+    /// is none.
+    #[inline]
+    pub(super) fn code(&self, Way { sum, at_most }: Way) -> u16 {
+        // One step is seldom needed, a second one hardly ever.
+        let mut place = at_most as usize - usize::from(self.sums[at_most as usize] <= sum);
+        while self.sums[place] <= sum {
+            place -= 1;
         }
-        let mut from_edges = [0.0; SEGMENTS + 1];
-        for (sum, &edge) in from_edges.iter_mut().zip(segments) {
-            *sum = sums[usize::from(edge).clamp(1, CODES)];
-        }
-        let lowest = (1..CODES).find(|&code| lambdas[code] > 0.0).unwrap_or(CODES);
-        sums[..lowest].fill(f64::INFINITY);
-        let mut highest = max;
-        let guide = std::array::from_fn(|place| {
-            while sums[highest] < guide_least(place) {
-                highest -= 1;
-            }
-            highest as u16
-        });
-        Table {
-            within: std::array::from_fn(|k| from_edges[k] - from_edges[k + 1]),
-            beyond: std::array::from_fn(|k| from_edges[k + 1]),
-            sums,
-            guide,
-        }
+        self.codes[place]
     }
 }
 
@@ -232,30 +308,36 @@ mod tests {
         n: usize,
         random: Random,
     ) {
-        let ends = previous[1..].iter().map(|&edge| usize::from(edge)).chain([CODES]);
-        let ends: Vec<usize> = ends.collect();
-        let tables = Hazards::new(hazards, ends.iter().copied().cycle(), max, edges);
+        let tables = Hazards::new(hazards, previous, max, edges, [1.0; SEGMENTS]);
+        let once = [0.7, 1.9, 0.4, 1.2];
+        let tables_once = Hazards::new(hazards, previous, max, edges, once);
+        let ends: Vec<u16> = previous[1..].iter().copied().chain([max + 1]).collect();
         let exponential = Exponential::new();
         for (table, hazard) in hazards.iter().enumerate() {
             let lambdas = hazard.expanded(usize::from(max));
-            let bin = table % previous.len();
+            let (context, bin) = ((table / previous.len()) as u16, table % previous.len());
             for i in (0..n).map(|i| table * n + i) {
                 let [which, rare] = random.halves(2 * i);
                 let start = starts[which as usize % starts.len()];
-                let start = start.clamp(previous[bin], max.min(ends[bin] as u16 - 1));
+                let start = start.clamp(previous[bin].min(max), max.min(ends[bin] - 1));
                 // Small deviates lead to the tail.
                 let deviate =
                     exponential.of_word(random.word(2 * i + 1) >> (rare % 4 * (rare >> 28)));
                 let factors = [0, 3, 6, 9].map(|k| 0.4 + f64::from(which >> (8 + k) & 7) * 0.3);
-                let segment = edges.iter().rposition(|&edge| edge <= start).unwrap();
-                let sum = tables.sum_at(table, start, segment, deviate, &Factors::new(factors));
-                let found = tables.code_at(table, sum).min(start);
-                let (expected, margin) = walk(&lambdas, edges, start, deviate, factors);
-                // Sums are added up in another order: a deviate on a boundary may go either way.
-                assert!(
-                    found == expected || margin < 1e-12,
-                    "table {table}, from {start} by {deviate}: {found} for {expected}"
-                );
+                let way = tables.way_with(context, start, deviate, &Factors::new(factors));
+                let found = [
+                    (tables.code(way), factors),
+                    (tables.code(tables.way(context, start, deviate)), [1.0; SEGMENTS]),
+                    (tables_once.code(tables_once.way(context, start, deviate)), once),
+                ];
+                for (found, factors) in found {
+                    let (expected, margin) = walk(&lambdas, edges, start, deviate, factors);
+                    // Sums are added up in another order: a deviate on a boundary may go either way.
+                    assert!(
+                        found == expected || margin < 1e-12,
+                        "table {table}, from {start} by {deviate}: {found} for {expected}"
+                    );
+                }
             }
         }
     }
@@ -266,12 +348,10 @@ mod tests {
         for i in 0..100_000 {
             let sum = random.uniform(i) * exp(f64::from(i as i32 % 40 - 30));
             let place = guide_place(sum);
-            assert!(place < GUIDE && guide_least(place) <= sum, "{sum}");
-            assert!(place == GUIDE - 1 || guide_least(place + 1) >= sum, "{sum}");
+            assert!(guide_least(place) <= sum && guide_least(place + 1) > sum, "{sum}");
         }
-        assert_eq!(guide_place(f64::INFINITY), GUIDE - 1);
         assert_eq!(guide_place(0.0), 0);
-        assert!((1..GUIDE).all(|place| guide_least(place - 1) < guide_least(place)));
+        assert!((1..2000).all(|place| guide_least(place - 1) < guide_least(place)));
     }
 
     #[test]
@@ -311,7 +391,7 @@ mod tests {
 
     #[test]
     fn codes_are_drawn_as_often_as_their_hazards_say() {
-        let table = Hazards::new(&[hazard()], [CODES].into_iter(), 511, &[0]);
+        let table = Hazards::new(&[hazard()], &[0], 511, &[0], [1.0; SEGMENTS]);
         let lambdas = hazard().expanded(511);
         let random = Seed::new(2).crossing(0);
         let exponential = Exponential::new();
@@ -319,8 +399,7 @@ mod tests {
         let mut counts = vec![0_u32; 512];
         for i in 0..n {
             let deviate = exponential.of_word(random.word(i));
-            let sum = table.sum_at(0, 511, 0, deviate, &Factors::new([1.0; SEGMENTS]));
-            counts[usize::from(table.code_at(0, sum))] += 1;
+            counts[usize::from(table.code(table.way(0, 511, deviate)))] += 1;
         }
         let mut reaches = 1.0;
         for code in (0..512).rev() {
