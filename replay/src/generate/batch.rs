@@ -5,7 +5,7 @@
 //! could not be foretold.
 
 use super::angles::{Angles, Vector};
-use super::objects::{JetBins, Ratios, Tables};
+use super::objects::JetBins;
 use super::random::{Random, Seed};
 use crate::event::Collection;
 
@@ -157,21 +157,6 @@ impl Batch {
             of_lead[lane] = lead_bin;
             of_jets[lane] = n_bin;
             of_both[lane] = n_bin * bins.leads.n as u16 + lead_bin;
-        }
-    }
-
-    /// Fills in what directions of other kinds and sums depend on, when jets are complete.
-    pub(super) fn sum_jets(&mut self, tables: &Tables) {
-        let Tables { angles, ratios, .. } = tables;
-        let jets = &self.kinds[Collection::Jet as usize];
-        self.jet_sums[..self.n].fill(JetSums::default());
-        for rank in 0..JETS_MAX {
-            for lane in jets.lanes(rank) {
-                let [pts, _, phis] = &jets.codes[lane];
-                let pt = pts[rank];
-                self.jet_sums[lane].add(pt, phis[rank], angles);
-                self.jet_quarters[lane][rank] = ratios.quarters(pt) + Ratios::FIRST;
-            }
         }
     }
 }

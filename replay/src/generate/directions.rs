@@ -3,7 +3,7 @@
 use std::hint::select_unpredictable;
 
 use super::angles::{TURN, wrapped};
-use super::batch::{Batch, JETS_MAX, KindBatch, OBJECTS_MAX, draws};
+use super::batch::{Batch, JETS_MAX, JetSums, KindBatch, OBJECTS_MAX, draws};
 use super::histogram::{Aliases, Histogram};
 use super::model::{Context, Directions, RATIO_BINS, finer, phi_codes};
 use super::objects::{Bins, Ratios, Tables};
@@ -86,15 +86,17 @@ impl DirectionTable {
     ) {
         let kind = collection as usize;
         match self {
-            DirectionTable::Jets(jets) => jets.draw(kind, pt_bins, batch),
+            DirectionTable::Jets(jets) => jets.draw(kind, pt_bins, batch, tables),
             DirectionTable::Loose(loose) => loose.draw(kind, pt_bins, batch, tables),
         }
     }
 }
 
 impl Jets {
-    fn draw(&self, kind: usize, pt_bins: &Bins, batch: &mut Batch) {
-        let Batch { randoms, contexts, kinds, .. } = batch;
+    /// And what directions of other kinds and sums depend on, while a jet is at hand.
+    fn draw(&self, kind: usize, pt_bins: &Bins, batch: &mut Batch, tables: &Tables) {
+        let Batch { n, randoms, contexts, kinds, jet_sums, jet_quarters, .. } = batch;
+        jet_sums[..*n].fill(JetSums::default());
         let leads = &contexts[Context::Lead as usize];
         let KindBatch { codes, lanes, n_lanes, .. } = &mut kinds[kind];
         for (i, (lanes, &n)) in lanes.iter().zip(&*n_lanes).enumerate() {
@@ -113,8 +115,11 @@ impl Jets {
                     _ => (bin, phis[0], 1 + self.n_pt_bins + usize::from(leads[lane])),
                 };
                 let phi = i32::from(relative_to) + self.phis.draw(phi_table, for_phi);
+                let phi = wrapped(phi, TURN) as i16;
                 etas[i] = self.etas.draw(eta_table, for_eta) as i16;
-                phis[i] = wrapped(phi, TURN) as i16;
+                phis[i] = phi;
+                jet_sums[lane].add(pts[i], phi, &tables.angles);
+                jet_quarters[lane][i] = tables.ratios.quarters(pts[i]) + Ratios::FIRST;
             }
         }
     }

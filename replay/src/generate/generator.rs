@@ -164,9 +164,6 @@ impl Generator {
                 batch.bin_jets(&self.bins);
             }
             kind.draw_directions(batch, &self.tables);
-            if is_jet {
-                batch.sum_jets(&self.tables);
-            }
         }
     }
 
@@ -228,14 +225,12 @@ fn append_objects(collection: Collection, objects: &KindBatch, block: &mut Block
     let n: usize = objects.n_lanes.iter().sum();
     for (k, column) in kinematics.into_iter().enumerate() {
         let column = block.get_mut::<i16>(column);
-        let mut at = column.len();
-        let end = at + n;
+        column.reserve(n + OBJECTS_MAX);
         // All places of a lane are written, and those beyond its objects written over: copies of a fixed length.
-        column.resize(end + OBJECTS_MAX, 0);
         for lane in objects.lanes(0) {
-            column[at..at + OBJECTS_MAX].copy_from_slice(&objects.codes[lane][k]);
-            at += usize::from(objects.counts[lane]);
+            let end = column.len() + usize::from(objects.counts[lane]);
+            column.extend_from_slice(&objects.codes[lane][k]);
+            column.truncate(end);
         }
-        column.truncate(end);
     }
 }

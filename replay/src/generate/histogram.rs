@@ -35,7 +35,7 @@ impl Histogram {
 
     /// Weights that are finite, not negative, and few enough.
     pub(super) fn is_sound(&self) -> bool {
-        let within = |value: i64| (-(1 << 24)..1 << 24).contains(&value);
+        let within = |value: i64| (-(1 << 17)..1 << 17).contains(&value);
         self.weights.len() <= 1 << 16
             && within(i64::from(self.first))
             && self.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
@@ -50,8 +50,8 @@ impl Histogram {
 /// **Source**: Walker, ACM TOMS 3 (1977) 253; built as in Vose, IEEE TSE 17 (1991) 972.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aliases {
-    /// The smallest integer of each histogram.
-    firsts: Vec<i32>,
+    /// The smallest integer of all histograms.
+    first: i32,
     /// Binary logarithm of the columns of each table: all have as many as the longest needs.
     log_columns: u32,
     columns: Vec<u32>,
@@ -60,9 +60,15 @@ pub(super) struct Aliases {
 impl Aliases {
     pub(super) fn new<'a>(histograms: impl IntoIterator<Item = &'a Histogram>) -> Aliases {
         let histograms: Vec<&Histogram> = histograms.into_iter().collect();
-        let longest = histograms.iter().map(|histogram| histogram.weights.len()).max();
-        let log_columns = longest.unwrap_or(1).next_power_of_two().trailing_zeros().max(1);
-        let mut aliases = Aliases { firsts: Vec::new(), log_columns, columns: Vec::new() };
+        // An empty one is of 0.
+        let not_empty = || histograms.iter().filter(|histogram| !histogram.is_empty());
+        let first = not_empty().map(|histogram| histogram.first).min().unwrap_or(0).min(0);
+        let n =
+            |histogram: &&&Histogram| (histogram.first - first) as usize + histogram.weights.len();
+        let longest = not_empty().map(|histogram| n(&histogram)).max().unwrap_or(0);
+        let longest = longest.max(1 + first.unsigned_abs() as usize);
+        let log_columns = longest.next_power_of_two().trailing_zeros().max(1);
+        let mut aliases = Aliases { first, log_columns, columns: Vec::new() };
         histograms.into_iter().for_each(|histogram| aliases.add(histogram));
         aliases
     }
@@ -71,13 +77,17 @@ impl Aliases {
     fn add(&mut self, histogram: &Histogram) {
         let n = 1_usize << self.log_columns;
         let total: f64 = histogram.weights.iter().map(|&weight| f64::from(weight)).sum();
-        if total <= 0.0 {
-            self.columns.resize(self.columns.len() + n, 0);
-            return self.firsts.push(0);
+        let mut left = vec![0.0; n];
+        if total > 0.0 {
+            let places = &mut left[(histogram.first - self.first) as usize..];
+            for (place, &weight) in places.iter_mut().zip(&histogram.weights) {
+                *place = f64::from(weight) * n as f64 / total;
+            }
+        } else {
+            left[(-self.first) as usize] = n as f64;
         }
-        let mut left: Vec<f64> =
-            histogram.weights.iter().map(|&weight| f64::from(weight) * n as f64 / total).collect();
-        left.resize(n, 0.0);
+        let likely = (0..n).max_by(|&a, &b| left[a].total_cmp(&left[b])).unwrap_or(0);
+        let can_be: Vec<bool> = left.iter().map(|&weight| weight > 0.0).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| left[i] < 1.0);
         let steps = f64::from(u32::MAX >> self.log_columns) + 1.0;
         let column = |share: f64, other: usize| {
@@ -95,16 +105,10 @@ impl Aliases {
             }
         }
         // Rounding may leave what cannot be: it becomes what surely can.
-        let likely = (0..histogram.weights.len())
-            .max_by(|&a, &b| histogram.weights[a].total_cmp(&histogram.weights[b]));
-        for place in small {
-            let can_be = histogram.weights.get(place).is_some_and(|&weight| weight > 0.0);
-            if let Some(likely) = likely.filter(|_| !can_be) {
-                columns[place] = column(0.0, likely);
-            }
+        for place in small.into_iter().filter(|&place| !can_be[place]) {
+            columns[place] = column(0.0, likely);
         }
         self.columns.extend(columns);
-        self.firsts.push(histogram.first);
     }
 
     /// A value of histogram `table`, from a random number that is uniform in 0..2^32.
@@ -115,7 +119,7 @@ impl Aliases {
         let (threshold, other) = self.parts(column);
         // As likely as not: a branch would often be taken in vain.
         let place = select_unpredictable(bits << self.log_columns < threshold, place, other);
-        self.firsts[table] + place as i32
+        self.first + place as i32
     }
 
     /// 2^32 × the probability that a column stands for its own place, and the other place.

@@ -1,6 +1,6 @@
 //! Random numbers that depend on seed and crossing alone, and functions that are the same everywhere.
 //!
-//! Every crossing has its own sequence: SplitMix64 from a start that seed and number determine. Each
+//! Every crossing has its own sequence: wyrand from a start that seed and number determine (by SplitMix64). Each
 //! draw has its place in that sequence, whatever else is drawn. So any thread can make any crossing, in any
 //! order, many at a time, and always makes the same. Logarithms and powers are computed here from
 //! additions, products and quotients: no mathematical library of a platform has a say in what is
@@ -10,6 +10,9 @@ use std::f64::consts::{LN_2, SQRT_2};
 
 /// The increment of SplitMix64. **Source**: Steele, Lea, Flood, OOPSLA 2014.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Constants of wyrand. **Source**: Wang Yi, wyhash, final version 4.
+const WYRAND: [u64; 2] = [0x2d35_8dcc_aa6c_78a5, 0x8bb8_4b93_962e_acc9];
 
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -41,7 +44,9 @@ impl Random {
     /// The number at a place of the sequence.
     #[inline]
     pub(super) fn word(self, place: usize) -> u64 {
-        mix(self.0.wrapping_add(STEP.wrapping_mul(place as u64 + 1)))
+        let at = self.0.wrapping_add(WYRAND[0].wrapping_mul(place as u64));
+        let product = u128::from(at) * u128::from(at ^ WYRAND[1]);
+        (product >> 64) as u64 ^ product as u64
     }
 
     /// The same as two numbers, uniform in 0..2^32.
