@@ -208,11 +208,43 @@ mod tests {
 
     #[test]
     fn exponential_deviates_are_distributed_as_such_in_both_tails() {
-        let exponential = Exponential::new();
         let random = Seed::new(1).crossing(0);
+        assert_exponential((0..4_000_000).map(|place| random.word(place)));
+    }
+
+    #[test]
+    fn deviates_of_one_place_in_successive_crossings_are_distributed_as_such_too() {
+        let seed = Seed::new(2);
+        for place in [0, 1, 40] {
+            assert_exponential((0..4_000_000).map(|number| seed.crossing(number).word(place)));
+        }
+    }
+
+    #[test]
+    fn numbers_of_places_side_by_side_are_independent() {
+        let seed = Seed::new(3);
         let n = 4_000_000;
-        let mut deviates: Vec<f64> = (0..n).map(|i| exponential.of_word(random.word(i))).collect();
+        // By the highest and by the lowest bits of two places, which draws use apart.
+        for shift in [60, 0] {
+            let mut counts = [0_u32; 256];
+            for number in 0..n {
+                let random = seed.crossing(number);
+                let [a, b] = [1, 2].map(|place| random.word(place) >> shift & 15);
+                counts[(16 * a + b) as usize] += 1;
+            }
+            let expected = n as f64 / 256.0;
+            let chi2: f64 =
+                counts.iter().map(|&n| (f64::from(n) - expected).powi(2) / expected).sum();
+            // 255 degrees of freedom: 6 standard deviations of 22.6.
+            assert!((chi2 - 255.0).abs() < 136.0, "{chi2}");
+        }
+    }
+
+    fn assert_exponential(words: impl Iterator<Item = u64>) {
+        let exponential = Exponential::new();
+        let mut deviates: Vec<f64> = words.map(|word| exponential.of_word(word)).collect();
         deviates.sort_by(f64::total_cmp);
+        let n = deviates.len();
         let n = n as f64;
         // Kolmogorov's statistic, scaled: above 2.8 with a chance of 3e-7.
         let apart = |(i, &x): (usize, &f64)| {

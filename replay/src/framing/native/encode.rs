@@ -2,9 +2,9 @@
 //!
 //! The words of a block are made first, kind by kind, in loops over columns that vectorise. An event is
 //! then a header and a few short runs of words that are there already. Runs are copied as if there were
-//! as many objects as there can be (four, of muons), and what was too much is overwritten by what
-//! follows: lengths of runs differ from event to event, and a branch on each would be mispredicted as
-//! often.
+//! as many jets as there can be, or four objects of another kind, and what was too much is overwritten by
+//! what follows: lengths of runs differ from event to event, and a branch on each would be mispredicted
+//! as often. Kinds that the block has none of are passed over.
 
 use super::{EGAMMA, FIRST_SUM, JET, KIND_AT, N_SUMS, NOT_A_MUON, TAU};
 use crate::event::{Block, Collection, Column, Element};
@@ -14,17 +14,17 @@ use crate::raw::native64::{EventHeader, OrbitHeader};
 use crate::raw::words::{CaloObject, Muon, Sums, VectorSum};
 use std::ops::Range;
 
-/// Words of the calorimeter that are copied at once: all that there can be.
+/// Words of jets that are copied at once: all that there can be.
 const STRIDE: usize = Collection::Jet.capacity();
-/// Words of muons that are copied at once: hardly any crossing has more.
-const MUON_STRIDE: usize = 4;
+/// Words of others that are copied at once: few crossings have more.
+const FEW: usize = 4;
 
 /// Makes orbits of blocks. Reuses its buffers.
 #[derive(Debug, Default)]
 pub struct OrbitEncoder {
     /// Words of the block's objects, by collection, and a stride of others.
     objects: [Vec<u64>; Collection::OBJECTS.len()],
-    /// Words of the block's sums, one for each crossing, zero included.
+    /// Words of the block's sums, one for each crossing, zero included; none of sums that it does not have.
     sums: [Vec<u32>; N_SUMS],
     /// Words of an orbit. Never shorter than it was.
     payload: Vec<u64>,
@@ -92,7 +92,13 @@ impl OrbitEncoder {
         let bxs = &block.get::<i16>(Column::Bx)[crossings.clone()];
         let offsets =
             Collection::OBJECTS.map(|c| &block.offsets(c)[crossings.start..=crossings.end]);
-        let sums = self.sums.each_ref().map(|words| &words[crossings.clone()]);
+        let has = Collection::OBJECTS.map(|collection| block.n_entries(collection) > 0);
+        let (mut sums, mut n_sums) = ([(0, &[][..]); N_SUMS], 0);
+        let kinds = (FIRST_SUM..).zip(&self.sums);
+        for (kind, words) in kinds.filter(|(_, words)| !words.is_empty()) {
+            sums[n_sums] = (kind, &words[crossings.clone()]);
+            n_sums += 1;
+        }
         let n_objects: usize = offsets.iter().map(|o| (o[crossings.len()] - o[0]) as usize).sum();
         let most = crossings.len() * (1 + N_SUMS) + n_objects + STRIDE;
         if self.payload.len() < most {
@@ -106,14 +112,22 @@ impl OrbitEncoder {
             end += 1;
             let of = |k: usize| offsets[k][i] as usize..offsets[k][i + 1] as usize;
             let [muons, egammas, jets, taus] = &self.objects;
-            end = copy_run::<MUON_STRIDE>(muons, of(0), payload, end);
-            end = copy_run::<STRIDE>(egammas, of(1), payload, end);
-            end = copy_run::<STRIDE>(jets, of(2), payload, end);
-            end = copy_run::<STRIDE>(taus, of(3), payload, end);
-            for (kind, sums) in (FIRST_SUM..).zip(&sums) {
+            if has[0] {
+                end = copy_run::<FEW>(muons, of(0), payload, end);
+            }
+            if has[1] {
+                end = copy_run::<FEW>(egammas, of(1), payload, end);
+            }
+            if has[2] {
+                end = copy_run::<STRIDE>(jets, of(2), payload, end);
+            }
+            if has[3] {
+                end = copy_run::<FEW>(taus, of(3), payload, end);
+            }
+            for (kind, words) in &sums[..n_sums] {
                 // What is zero is overwritten by what follows.
-                payload[end] = other(kind, sums[i]);
-                end += usize::from(sums[i] != 0);
+                payload[end] = other(*kind, words[i]);
+                end += usize::from(words[i] != 0);
             }
             let n_words = (end - begin - 1) as u8;
             payload[begin] = EventHeader { error: false, run, orbit, bx, n_words }.to_word();
@@ -246,8 +260,11 @@ impl Calo {
 fn sum_words(block: &Block, zeros: &Zeros, [et, ht, met, mht, met_hf, mht_hf]: &mut [Vec<u32>; 6]) {
     use Column as C;
     let pair = |columns: [Column; 2], out: &mut Vec<u32>, word: &dyn PairWord| {
-        let [a, b] = columns.map(|column| zeros.or::<i16>(block, column, block.len()));
-        word.words(a, b, out);
+        out.clear();
+        if columns.iter().any(|&column| block.columns().contains(column)) {
+            let [a, b] = columns.map(|column| zeros.or::<i16>(block, column, block.len()));
+            word.words(a, b, out);
+        }
     };
     let vector = |pt, phi| VectorSum { pt, phi, asymmetry: 0 };
     let sums = Sums::default();
