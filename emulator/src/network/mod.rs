@@ -5,7 +5,8 @@
 //! run     socket ─► a task for each connection ─► merged by number ─► bounded buffer ─► reader
 //! ```
 //!
-//! Each side has one thread of its own for all of its connections. The data plane of a run never waits
+//! Each side has one thread of its own for all of its connections; orbits of `dth256` are encoded by
+//! others. The data plane of a run never waits
 //! for a socket: the reader takes what has come, and if nothing has, says so. Patience is timed by tokio;
 //! what is measured, by [`clock`](crate::clock). `docs/network.md`
 //! describes the bytes, the counters and what is done about a peer that is slow, dead or lies.

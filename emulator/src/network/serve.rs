@@ -6,15 +6,14 @@
 //! whole blocks and says so, or, told to stall, sends all of them late. A client that takes nothing
 //! for the whole of the timeout is disconnected.
 
+mod orbits;
+
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::{Buf, Bytes};
-use scout40_replay::event::Block;
-use scout40_replay::format::{BlockDecoder, EncodedBlock};
-use scout40_replay::framing::native::{OrbitEncoder, native_columns};
 use scout40_replay::framing::{
     CLIENT_HELLO_BYTES, ClientHello, FrameHead, FrameKind, FramingError, ServerHello, Verdict,
 };
@@ -23,7 +22,6 @@ use scout40_replay::source::FileSource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::Framing;
@@ -311,45 +309,10 @@ impl Sending<'_> {
         }
         let end = FrameHead::empty(FrameKind::End, self.shared.n_frames);
         self.write(end, Bytes::new()).await?;
-        self.stream.shutdown().await.map_err(|error| error.to_string())
+        self.shutdown().await
     }
 
-    /// Sends the orbits of a port's share, as the boards of Phase 2 do.
-    async fn orbits(&mut self, share: (u32, u32)) -> Result<(), String> {
-        let schema = self.store().header().column_set().map_err(|error| error.to_string())?;
-        let mut decoder = BlockDecoder::new().map_err(|error| error.to_string())?;
-        let (mut encoder, mut block) = (OrbitEncoder::default(), Block::default());
-        let mut bytes = Vec::new();
-        let begin_ps = self.shared.clock.now_ps();
-        for frame in 0..self.shared.n_frames {
-            let late_ps = self.wait_until_due(0, frame, begin_ps).await?;
-            if self.is_too_late(late_ps) {
-                let n_crossings = self.store().facts(frame).n_crossings;
-                self.report.dropped_crossings += u64::from(n_crossings);
-                // Others want to send, too.
-                yield_now().await;
-                continue;
-            }
-            let stored = self.store().block(frame).map_err(|error| error.to_string())?;
-            let section = match &stored {
-                Stored::Block(section) => &section[..],
-                Stored::Damaged => &[],
-            };
-            let decoded = EncodedBlock::parse(section, 0)
-                .and_then(|encoded| decoder.decode(&encoded, schema, native_columns(), &mut block));
-            // The receiver cannot be told: it sees orbits missing.
-            if decoded.is_err() {
-                let n_crossings = self.store().facts(frame).n_crossings;
-                self.report.damaged_crossings += u64::from(n_crossings);
-                yield_now().await;
-                continue;
-            }
-            bytes.clear();
-            let shift = self.store().orbit_shift(frame);
-            let n_crossings = encoder.push_orbits(&block, shift, share, &mut bytes);
-            self.report.crossings += u64::from(n_crossings);
-            self.put(&bytes[..]).await?;
-        }
+    async fn shutdown(&mut self) -> Result<(), String> {
         self.stream.shutdown().await.map_err(|error| error.to_string())
     }
 
@@ -360,6 +323,14 @@ impl Sending<'_> {
         }
     }
 
+    /// When a block is over by the clock, if there is one.
+    fn due_ps(&self, first: u64, frame: u64, begin_ps: u64) -> Option<u64> {
+        let slot_clock = self.shared.slot_clock?;
+        let store = self.store();
+        let slots = store.end_slot(frame).saturating_sub(store.first_slot(first));
+        Some(begin_ps.saturating_add(slot_clock.due_ps(slots)))
+    }
+
     /// Waits until a block is over by the clock; how late it is then, in ps.
     async fn wait_until_due(
         &mut self,
@@ -367,12 +338,7 @@ impl Sending<'_> {
         frame: u64,
         begin_ps: u64,
     ) -> Result<u64, String> {
-        let Some(slot_clock) = self.shared.slot_clock else { return Ok(0) };
-        let slots = {
-            let store = self.store();
-            store.end_slot(frame).saturating_sub(store.first_slot(first))
-        };
-        let due_ps = begin_ps.saturating_add(slot_clock.due_ps(slots));
+        let Some(due_ps) = self.due_ps(first, frame, begin_ps) else { return Ok(0) };
         loop {
             let now_ps = self.shared.clock.now_ps();
             if now_ps >= due_ps {
