@@ -190,10 +190,12 @@ const LOG_UNITS: f64 = (1 << 24) as f64;
 const LOG_MAX: f64 = 16.0 * LOG_UNITS;
 const _: () = assert!(JETS_MAX as f64 * LOG_MAX < u32::MAX as f64);
 
-/// Place of a jet and an object in a table of all ratios of their pT: open jets, then closed ones.
+/// Place of a jet and an object in a table of all ratios of their pT, where closed jets have places of their own.
 #[inline]
 fn difference(jet_quarters: u8, quarters: u8) -> u8 {
-    jet_quarters.wrapping_sub(quarters).wrapping_add(Ratios::MOST)
+    const { assert!(CLOSED - Ratios::MOST > Ratios::MOST + Ratios::FIRST) }
+    const { assert!(CLOSED < u8::MAX - Ratios::MOST) }
+    jet_quarters.wrapping_sub(quarters)
 }
 
 /// −log of the chance not to be in a jet, for each [`difference`], of chances by ratio.
@@ -216,8 +218,8 @@ fn first_hit(logs: &[u32; 256], jets: &[u8; OBJECTS_MAX], quarters: u8, deviate:
     // Whole units: sums are.
     let end = (deviate * LOG_UNITS) as u64;
     let (mut first, mut sum) = (0, 0);
-    for &jet in &jets[..JETS_MAX] {
-        sum += u64::from(logs[usize::from(difference(jet, quarters))]);
+    for place in &jets.map(|jet| difference(jet, quarters))[..JETS_MAX] {
+        sum += u64::from(logs[usize::from(*place)]);
         // The sign of their difference, which is one while the sum is not more.
         first += sum.wrapping_sub(end + 1) >> 63;
     }
