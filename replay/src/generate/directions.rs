@@ -184,11 +184,10 @@ impl Loose {
 
 /// In the place of a jet's quarters, where it is none that an object may be in.
 const CLOSED: u8 = 192;
-/// Units of logarithms: those of [`JETS_MAX`] jets add up within 32 bits.
+/// Units of logarithms.
 const LOG_UNITS: f64 = (1 << 24) as f64;
 /// The largest logarithm: a chance of one becomes one that lacks 1e-7.
 const LOG_MAX: f64 = 16.0 * LOG_UNITS;
-const _: () = assert!(JETS_MAX as f64 * LOG_MAX < u32::MAX as f64);
 
 /// Place of a jet and an object in a table of all ratios of their pT, where closed jets have places of their own.
 #[inline]
@@ -226,9 +225,10 @@ fn first_hit(logs: &[u32; 256], jets: &[u8; OBJECTS_MAX], quarters: u8, deviate:
     first as usize
 }
 
-/// Eta codes of jets whose codes times `finer` are in a range.
+/// Eta codes of jets whose codes times `finer` are in a range; a code that no jet has if there are none.
 fn jet_range([low, high]: [i16; 2], finer: i16) -> [i16; 2] {
-    [-(-low).div_euclid(finer), high.div_euclid(finer)]
+    let (low, high) = (-(-low).div_euclid(finer), high.div_euclid(finer));
+    if low <= high { [low, high] } else { [i16::MAX; 2] }
 }
 
 /// Jets, and another kind.
@@ -330,6 +330,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn jets_within_a_range_of_finer_codes_are_those_whose_codes_are_multiples_within_it() {
+        for (range, expected) in [
+            ([-223, 222], [-55, 55]),
+            ([-8, 8], [-2, 2]),
+            ([-3, 3], [0, 0]),
+            ([5, 9], [2, 2]),
+            ([1, 3], [i16::MAX; 2]),
+        ] {
+            assert_eq!(jet_range(range, 4), expected, "{range:?}");
+        }
+        assert_eq!(jet_range([-65, 65], 1), [-65, 65]);
     }
 
     #[test]
