@@ -12,13 +12,19 @@ use std::time::Duration;
 
 use network_parts::*;
 use scout40::config::RunConfig;
+use scout40::generate::write_stream;
 use scout40::network::{Framing, NetworkSummary, Overflow};
 use scout40::sink::RunSummary;
 use scout40::source::SourceSpec;
+use scout40_replay::event::Block;
+use scout40_replay::format::{Compression, StreamWriter};
+use scout40_replay::framing::native::{OrbitEncoder, native_columns};
 use scout40_replay::framing::{
     ClientHello, FrameHead, FrameKind, PAYLOAD_BYTES_MAX, SERVER_HELLO_BYTES, ServerHello,
 };
+use scout40_replay::generate::{GeneratedStream, GeneratorModel, PileUp, Placement};
 use scout40_replay::pacing::Rate;
+use scout40_replay::source::{Delivery, FileSource, Source};
 
 /// Crossings of the stream.
 const CROSSINGS: u64 = 500;
@@ -576,6 +582,35 @@ fn orbits_from_boards_give_the_events_of_the_file_over_any_number_of_connections
             assert_eq!(events(&accepted), events(&expected), "{n} connections");
             let counted = network(&summary);
             assert_eq!((counted.missing_orbits, counted.late_orbits), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn blocks_that_are_encoded_ahead_and_those_too_large_for_it_are_sent_in_order_and_whole() {
+    watched(|| {
+        let desk = tempfile::tempdir().unwrap();
+        for (orbits_per_block, n_events) in [(1, 20_000), (15, 100_000)] {
+            let stream = desk.path().join(format!("{orbits_per_block}.s40"));
+            let place = Placement { orbits_per_block, ..Placement::default() };
+            let model = GeneratorModel::shipped();
+            let made = GeneratedStream::new(&model, PileUp::Fixed(60), 1, place, n_events).unwrap();
+            let mut writer =
+                StreamWriter::create(&stream, made.header(), Compression::Fast).unwrap();
+            write_stream(&made, &mut writer, Compression::Fast, 2, &mut |_| {}).unwrap();
+            writer.finish().unwrap();
+            let server = Serving::of(&stream, boards(1));
+            let mut bytes = Vec::new();
+            TcpStream::connect(server.address()).unwrap().read_to_end(&mut bytes).unwrap();
+            let reports = server.stop();
+            assert_eq!((reports[0].crossings, reports[0].problem.as_str()), (n_events, ""));
+            let mut source = FileSource::open(&stream).unwrap();
+            let columns = native_columns().intersection(source.columns());
+            let (mut of_file, mut orbits) = (Block::default(), Vec::new());
+            while source.next_block(columns, &mut of_file).unwrap() == Delivery::Block {
+                OrbitEncoder::default().push_orbits(&of_file, 0, (0, 1), &mut orbits);
+            }
+            assert!(bytes == orbits, "{orbits_per_block} orbits in a block");
         }
     });
 }

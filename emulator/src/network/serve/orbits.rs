@@ -13,8 +13,10 @@ use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use super::super::store::Stored;
 use super::Sending;
 
-/// Blocks of a connection that are encoded while one is sent.
+/// Blocks of a connection that are encoded while one is sent...
 const AHEAD: usize = 2;
+/// ...if they have no more crossings than this: clients that stall must not fill the memory with larger ones.
+const AHEAD_CROSSINGS: u32 = 1 << 15;
 
 /// Makes orbits of stored blocks. Reuses its buffers.
 struct Maker {
@@ -69,11 +71,16 @@ impl Sending<'_> {
         let begin_ps = self.shared.clock.now_ps();
         let (making, spares) = (VecDeque::new(), Vec::new());
         let mut ahead = Ahead { share, schema, begin_ps, next: 0, making, spares };
-        self.make_ahead(&mut ahead).await?;
-        while let Some((frame, maker)) = ahead.making.pop_front() {
+        loop {
+            if ahead.making.is_empty() {
+                self.make_ahead(&mut ahead, 1, u32::MAX).await?;
+            }
+            let Some((frame, maker)) = ahead.making.pop_front() else {
+                return self.shutdown().await;
+            };
             let maker = maker.await.map_err(|error| error.to_string())?;
             // While this one waits and is sent, others are made.
-            self.make_ahead(&mut ahead).await?;
+            self.make_ahead(&mut ahead, AHEAD, AHEAD_CROSSINGS).await?;
             let late_ps = self.wait_until_due(0, frame, begin_ps).await?;
             match maker.n_crossings {
                 _ if self.is_too_late(late_ps) => self.drop_block(frame),
@@ -89,13 +96,21 @@ impl Sending<'_> {
             }
             ahead.spares.push(maker);
         }
-        self.shutdown().await
     }
 
-    /// Has the next blocks made, but for those that are too late already.
-    async fn make_ahead(&mut self, ahead: &mut Ahead) -> Result<(), String> {
-        while ahead.making.len() < AHEAD && ahead.next < self.shared.n_frames {
+    /// Has the next blocks made until there are `n`, as long as they have no more than so many crossings; but
+    /// for those that are too late already.
+    async fn make_ahead(
+        &mut self,
+        ahead: &mut Ahead,
+        n: usize,
+        crossings_max: u32,
+    ) -> Result<(), String> {
+        while ahead.making.len() < n && ahead.next < self.shared.n_frames {
             let frame = ahead.next;
+            if self.store().facts(frame).n_crossings > crossings_max {
+                return Ok(());
+            }
             ahead.next += 1;
             let due_ps = self.due_ps(0, frame, ahead.begin_ps).unwrap_or(u64::MAX);
             if self.is_too_late(self.shared.clock.now_ps().saturating_sub(due_ps)) {
