@@ -412,7 +412,24 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     refused(&desk, 1, &format!("{sculpt} --observable tau0_pt"), &["lacks columns tau_pt"]);
     let roc = format!("study roc {SIGNAL} --background {GOOD}");
     refused(&desk, 2, &roc, &["expected a model"]);
-    refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["`--fpr`"]);
+    refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["--fpr", "at most 1"]);
+    for (wrong, said) in [
+        ("roc --folds 0", "1.."),
+        ("roc --prevalence 1", "between 0 and 1"),
+        ("roc --fpr 0", "at most 1"),
+        ("scan --b-r 0", "above zero"),
+        ("scan --b-r inf", "above zero"),
+        ("scan --per-decade 0", "1..=1000"),
+        ("scan --min-background 0.5", "at least 1"),
+        ("scan --expected-signal 0", "above zero"),
+        ("scan --expected-background=-1", "above zero"),
+        ("scan --out-of 0", "1.."),
+        ("rate --pile-up-width 0", "from 0.1 to 100"),
+        ("rate --forecast=-1", "from 0 to 1000"),
+    ] {
+        let option = wrong.split([' ', '=']).nth(1).unwrap();
+        refused(&desk, 2, &format!("study {wrong}"), &[option, said]);
+    }
 }
 
 #[cfg(feature = "train")]

@@ -81,7 +81,7 @@ pub struct SampleArgs {
     #[command(flatten)]
     pub events: BackgroundArgs,
     /// With accepted events as background: of how many scored crossings they are
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub out_of: Option<u64>,
     #[command(flatten)]
     pub scheme: SchemeArgs,

@@ -77,10 +77,11 @@ pub struct RateArgs {
     #[arg(long, num_args = 1.., value_name = "B.s40", requires = "pile_up")]
     pile_up_check: Vec<PathBuf>,
     /// Pile-up to forecast the rate for
-    #[arg(long, value_delimiter = ',', value_name = "X,...", requires = "pile_up")]
+    #[arg(long, value_delimiter = ',', value_parser = parse::between(0.0, 1000.0), value_name = "X,...",
+          requires = "pile_up")]
     forecast: Vec<f64>,
     /// Width of a range of pile-up
-    #[arg(long, default_value_t = 5.0, value_name = "X")]
+    #[arg(long, default_value_t = 5.0, value_parser = parse::between(0.1, 100.0), value_name = "X")]
     pile_up_width: f64,
     /// Write the working points as a menu for `scout40 run --menu`
     #[arg(long, value_name = "POINTS.toml")]
@@ -191,15 +192,6 @@ fn check(args: &RateArgs) -> Result<()> {
     if args.samples.out_of.is_some() && (has_lines || !args.pile_up.is_empty()) {
         let text = "`--out-of` tells nothing of what a menu or pile-up did to events that were not accepted";
         return Err(UsageError(text.to_owned()).into());
-    }
-    if !(args.pile_up_width >= 0.1 && args.pile_up_width <= 100.0) {
-        let found = args.pile_up_width;
-        let text = format!("`--pile-up-width`: expected a number from 0.1 to 100, found {found}");
-        return Err(UsageError(text).into());
-    }
-    if let Some(x) = args.forecast.iter().find(|x| !(0.0..=1000.0).contains(*x)) {
-        let text = format!("`--forecast`: expected a pile-up from 0 to 1000, found {x}");
-        return Err(UsageError(text).into());
     }
     let all = args.pile_up.iter().chain(&args.pile_up_check);
     all.chain(&args.signal).try_for_each(|path| check_out_of(path, None))

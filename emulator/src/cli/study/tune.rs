@@ -52,7 +52,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "B2.s40")]
     test: Option<PathBuf>,
     /// Part of the rows, the last ones, to test with
-    #[arg(long, default_value_t = 0.3, value_name = "FRACTION", conflicts_with = "test")]
+    #[arg(long, default_value_t = 0.3, value_parser = parse::part, value_name = "FRACTION", conflicts_with = "test")]
     held_out: f64,
     #[command(flatten)]
     signals: SignalArgs,
@@ -236,11 +236,6 @@ fn split(args: &TuneArgs) -> Result<Split> {
     )?;
     if let Some(test) = &args.test {
         return Ok(Split { training: rows, test: (test.clone(), None) });
-    }
-    if !(args.held_out > 0.0 && args.held_out < 1.0) {
-        let text =
-            format!("`--held-out`: expected a fraction between 0 and 1, found {}", args.held_out);
-        return Err(UsageError(text).into());
     }
     let n_held_out = ((rows.end - rows.start) as f64 * args.held_out).round() as u64;
     let edge = rows.end - n_held_out;
