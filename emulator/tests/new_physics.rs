@@ -143,6 +143,16 @@ fn what_cannot_be_studied_is_refused_with_what_is_needed() {
         let option = wrong.split([' ', '=']).next().unwrap();
         assert!(text.contains(option) && text.contains(said), "{wrong}: {text}");
     }
+    for (twice, said) in [
+        ("study power --benchmark exp1d --exposures 1,2,1.0", "`--exposures`: "),
+        ("study nplm --benchmark exp1d --strengths 1,2 --strengths 2", "`--strengths`: "),
+        (&format!("study nplm {EVENTS} --observables met ht met"), "found met twice"),
+        (&format!("study nplm {EVENTS} --observables met+ht ht+met"), "found ht+met twice"),
+        (&format!("study nplm {EVENTS} --observables met+met"), "found met twice"),
+    ] {
+        let text = desk.run(twice).expect(2).stderr;
+        assert!(text.contains(said) && text.contains("once"), "{twice}: {text}");
+    }
     let exposures = desk.run("study power --benchmark exp1d --exposures 1,0").expect(2).stderr;
     assert!(exposures.contains("--exposures") && exposures.contains("above zero"), "{exposures}");
     for wrong in [

@@ -413,6 +413,18 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     let roc = format!("study roc {SIGNAL} --background {GOOD}");
     refused(&desk, 2, &roc, &["expected a model"]);
     refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["--fpr", "at most 1"]);
+    let events = format!("{MODEL} --background {GOOD}");
+    for (twice, option) in [
+        (format!("rate {events} --rates 1kHz,1000Hz"), "--rates"),
+        (format!("rate {events} --pile-up {GOOD} --forecast 60,60"), "--forecast"),
+        (format!("sculpt {events} --observable met,ht,met"), "--observable"),
+        (format!("sculpt {events} --rates 5MHz,5000kHz"), "--rates"),
+        (format!("compare {events} {SIGNAL} --rates 5MHz,5MHz"), "--rates"),
+        (format!("roc {events} {SIGNAL} --fpr 0.1,1e-1"), "--fpr"),
+        (format!("roc {events} {SIGNAL} --seeds 1,2,1"), "--seeds"),
+    ] {
+        refused(&desk, 2, &format!("study {twice}"), &[&format!("`{option}`"), "once", "twice"]);
+    }
     for (wrong, said) in [
         ("roc --folds 0", "1.."),
         ("roc --prevalence 1", "between 0 and 1"),

@@ -1,5 +1,6 @@
 //! Options that the studies share: model, background, signals, filling scheme; where reports and toys go.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -168,6 +169,22 @@ impl ToyOutputArgs {
     }
 }
 
+/// Refuses a list in which something occurs twice: it would be done twice and say nothing new, and most likely
+/// something else was meant.
+pub fn each_once<T: PartialEq + Display>(option: &str, values: &[T]) -> Result<()> {
+    let twice = values.iter().enumerate().find(|(k, value)| values[..*k].contains(value));
+    let Some((_, value)) = twice else { return Ok(()) };
+    bail!(UsageError(format!("`{option}`: expected each value once, found {value} twice")))
+}
+
+/// Target rates, given in Hz, in kHz.
+pub fn targets_khz(rates_hz: &[f64]) -> Result<Vec<f64>> {
+    let targets_khz: Vec<f64> = rates_hz.iter().map(|hz| hz / 1000.0).collect();
+    let shown: Vec<String> = targets_khz.iter().map(|khz| format!("{khz} kHz")).collect();
+    each_once("--rates", &shown)?;
+    Ok(targets_khz)
+}
+
 /// The scores of a sample, with a progress bar.
 pub fn scored(
     request: &Request,
@@ -197,4 +214,19 @@ pub fn signals(
         Ok(Signal { name: distinct(&sample.name, taken), sample, spectrum })
     };
     paths.iter().map(signal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_twice_is_refused_however_it_is_written() {
+        assert!(each_once("--x", &[1.0, 2.0, 3.0]).is_ok() && each_once::<f64>("--x", &[]).is_ok());
+        let error = each_once("--x", &[1.0, 2.0, 1.0]).unwrap_err();
+        assert!(error.is::<UsageError>() && error.to_string().contains("found 1 twice"), "{error}");
+        assert_eq!(targets_khz(&[1e3, 1e4]).unwrap(), [1.0, 10.0]);
+        let rates = ["1kHz", "1000Hz"].map(|text| parse::frequency(text).unwrap());
+        assert!(targets_khz(&rates).unwrap_err().to_string().contains("1 kHz twice"));
+    }
 }

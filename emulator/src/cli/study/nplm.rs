@@ -10,7 +10,7 @@ use scout40_studies::nplm::{Benchmark, EXP1D, Pool, Sample, Scaling, pairwise_di
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::inputs::ToyOutputArgs;
+use super::inputs::{ToyOutputArgs, each_once};
 #[cfg(feature = "plot")]
 use super::nplm_figures;
 use super::nplm_text::{csv, table};
@@ -66,7 +66,7 @@ Examples:
 pub struct PowerArgs {
     #[command(flatten)]
     study: ToyArgs,
-    /// Sizes of the data: crossings, or factors of the benchmark's
+    /// Sizes of the data, each once: crossings, or factors of the benchmark's
     #[arg(long, required = true, value_delimiter = ',', value_name = "X,...", value_parser = parse::positive)]
     exposures: Vec<f64>,
 }
@@ -94,10 +94,10 @@ struct ToyArgs {
     #[arg(long, default_value_t = 0.05, value_name = "FRACTION", value_parser = parse::fraction)]
     accept: f64,
     /// What to look at, each by a test of its own: `score`, or an observable: `dijet_mass`, `ht`, `met`,
-    /// `jet0_pt`, ... (another name lists them); `a+b` for both in one test
+    /// `jet0_pt`, ... (another name lists them); `a+b` for both in one test. Each test once
     #[arg(long, num_args = 1.., default_values = ["dijet_mass", "score"], value_name = "NAME")]
     observables: Vec<String>,
-    /// Injected fractions of crossings, or factors of the benchmark's signal
+    /// Injected fractions of crossings, or factors of the benchmark's signal, each once
     #[arg(long, value_delimiter = ',', value_name = "X,...", value_parser = parse::positive)]
     strengths: Vec<f64>,
     /// Events of the reference; default: all that the data leave
@@ -198,6 +198,7 @@ pub fn run_nplm(args: &NplmArgs) -> Result<()> {
 }
 
 pub fn run_power(args: &PowerArgs) -> Result<()> {
+    each_once("--exposures", &args.exposures)?;
     run(&args.study, prepare(&args.study)?, args.exposures.clone(), "power")
 }
 
@@ -287,6 +288,17 @@ fn check_options(args: &ToyArgs) -> Result<()> {
     }
 }
 
+/// `a+b` and `b+a` are one test, and `a+a` has no more to look at than `a`.
+fn each_once_in_any_order(lists: &[String]) -> Result<()> {
+    let sorted = |list: &String| {
+        let mut names: Vec<&str> = list.split('+').collect();
+        each_once("--observables", &names)?;
+        names.sort_unstable();
+        Ok(names.join("+"))
+    };
+    each_once("--observables", &lists.iter().map(sorted).collect::<Result<Vec<_>>>()?)
+}
+
 /// What the table says of the norm; nothing where nothing was asked.
 fn norm_line(norm: Norm) -> String {
     let known = norm.error.map_or("taken as exact".to_owned(), |error| {
@@ -303,6 +315,8 @@ fn norm_line(norm: Norm) -> String {
 fn prepare(args: &ToyArgs) -> Result<Prepared> {
     // Wrong options are refused before streams are scored.
     check_options(args)?;
+    each_once("--strengths", &args.strengths)?;
+    each_once_in_any_order(&args.observables)?;
     match args.benchmark {
         Some(benchmark) => prepare_benchmark(args, benchmark),
         None => prepare_events(args),

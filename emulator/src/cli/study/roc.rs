@@ -11,7 +11,9 @@ use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, signals};
+use super::inputs::{
+    BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, each_once, scored, signals, targets_khz,
+};
 use super::report::{SchemeRecord, TOOL, stem_of};
 #[cfg(feature = "plot")]
 use super::roc_figures;
@@ -64,7 +66,7 @@ pub struct RocArgs {
     /// Number of folds; 1: train on all rows, which needs `--test`
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     folds: u64,
-    /// Seeds to train each fold with; default: the recipe's
+    /// Seeds to train each fold with, each once; default: the recipe's
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     seeds: Vec<u64>,
     /// Background rates to compare at
@@ -131,7 +133,9 @@ pub struct Results {
 pub fn run(args: &RocArgs) -> Result<()> {
     let scheme = args.scheme.load()?;
     let outputs = args.output.files()?;
-    let rates = args.rates.iter().map(|hz| Target::RateKhz(hz / 1000.0));
+    let rates = targets_khz(&args.rates)?.into_iter().map(Target::RateKhz);
+    each_once("--fpr", &args.fpr)?;
+    each_once("--seeds", &args.seeds)?;
     let fractions = args.fpr.iter().map(|&fraction| Target::FalsePositiveRate(fraction));
     let settings = Settings {
         collision_rate_hz: scheme.collision_rate_hz(),

@@ -10,7 +10,9 @@ use scout40_replay::source::FileSource;
 use scout40_studies::spectrum::Spectrum;
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal};
+use super::inputs::{
+    BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal, targets_khz,
+};
 use super::report::{TOOL, aligned, quoted, row, short};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
@@ -251,7 +253,7 @@ fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> 
         let index = index.with_context(|| format!("`{}` has no index", path.display()))?;
         Ok(format!("{:016x}", index.digest))
     };
-    let mut rates_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
+    let mut rates_khz = targets_khz(&args.rates)?;
     if let Objective::EfficiencyAtKhz(khz) = args.objective
         && !rates_khz.contains(&khz)
     {
