@@ -399,7 +399,7 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
         &desk,
         2,
         &format!("{rate} --rates 5MHz --filling-scheme recorded"),
-        &["filling scheme"],
+        &["filling scheme", "hint: `--filling-scheme` `lhc`, `all`, `single` or a TOML file"],
     );
     refused(&desk, 1, &format!("study rate --background {GOOD}"), &["no scores", "--model"]);
     let sculpt = format!("study sculpt {MODEL} --background {GOOD} --rates 5MHz");

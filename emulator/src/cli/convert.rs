@@ -253,11 +253,8 @@ fn place(args: &ConvertArgs, importer: &dyn Importer) -> Result<(Place, Option<S
         }
         return Ok((Place::Keep, None));
     }
-    let Some(scheme) = args.filling_scheme.load()? else {
-        let text = "`--filling-scheme recorded` makes no sense with `--place fill`\n\
-                    hint: `--place keep` keeps the recorded crossings";
-        return Err(UsageError(text.into()).into());
-    };
+    let why = "`--place fill` does not keep recorded crossings; `--place keep` does";
+    let scheme = args.filling_scheme.load_collisions(why)?;
     let record = SchemeRecord { name: scheme.name().into(), ranges: scheme.ranges() };
     let (run, first_orbit) = (args.run, args.first_orbit);
     Ok((Place::Fill { scheme, run, first_orbit }, Some(record)))

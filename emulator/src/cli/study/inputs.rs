@@ -57,12 +57,8 @@ pub struct SchemeArgs {
 impl SchemeArgs {
     /// The filling scheme that rates are for.
     pub fn load(&self) -> Result<FillingScheme> {
-        match self.filling_scheme.load()? {
-            Some(scheme) => Ok(scheme),
-            None => bail!(UsageError(
-                "rates need a filling scheme: `recorded` tells no rate of collisions".to_owned()
-            )),
-        }
+        let why = "rates need a filling scheme: `recorded` tells no rate of collisions";
+        self.filling_scheme.load_collisions(why)
     }
 }
 
