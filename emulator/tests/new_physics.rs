@@ -31,6 +31,17 @@ fn a_study_resumed_with_more_toys_is_the_study_in_one_piece() {
         assert!(figure.contains("degrees of freedom") && figure.contains("Statistic t"));
         assert!(desk.bytes("whole-x-z.png").starts_with(b"\x89PNG"));
     }
+    // Nothing to go on with is said, and no more than said.
+    let nowhere = desk.done(
+        "study power --benchmark exp1d --test count --exposures 1 --strengths 1 \
+                             --reference-events 100 --null-toys 10 --toys 1 -o nowhere --resume",
+    );
+    let note = "note: there is no `nowhere.toys` to go on with";
+    assert!(
+        nowhere.stderr.contains(note) && !resumed.stderr.contains("note"),
+        "{}",
+        nowhere.stderr
+    );
     // Other settings are no continuation.
     let other =
         desk.run(&format!("{SMALL} --null-toys 20 --seed 2 -o part --resume")).expect(1).stderr;

@@ -497,15 +497,18 @@ fn a_search_that_was_interrupted_ends_as_if_it_had_not_been() {
         "study tune search.toml --background fixtures/streams/hToTauTau.s40 {SIGNAL} --rates 1MHz \
          --objective 1MHz --journal j"
     );
-    let text = desk.done(&format!("{tune} -o whole")).stdout;
+    // Nothing to go on with is said.
+    let Outcome { stdout: text, stderr, .. } = desk.done(&format!("{tune} --resume -o whole"));
     assert!(text.contains("5 candidates, 1 of them failed"), "{text}");
+    assert!(stderr.contains("note: there is no `j` to go on with"), "{stderr}");
     refused(&desk, 2, &tune, &["`--resume` goes on"]);
     let journal = String::from_utf8(desk.bytes("j")).unwrap();
     assert_eq!(journal.lines().count(), 6);
     // The head, two entries and a half.
     let place = journal.match_indices('\n').nth(2).unwrap().0 + 40;
     desk.write("j", &journal[..place]);
-    desk.done(&format!("{tune} --resume -o resumed"));
+    let went_on = desk.done(&format!("{tune} --resume -o resumed")).stderr;
+    assert!(!went_on.contains("note:"), "{went_on}");
     let (whole, resumed) = (json(&desk, "whole.json"), json(&desk, "resumed.json"));
     let tried = |report: &Value| -> Vec<Value> {
         let tried = report["tried"].as_array().unwrap().iter();

@@ -157,11 +157,22 @@ impl ToyOutputArgs {
             bail!(UsageError(format!("`{}` exists\n{hint}", path.display())));
         }
         let outputs = Outputs::new(stem, *force || self.resume)?;
+        if self.resume {
+            tell_of_new_journal(&path);
+        }
         let journal = match self.resume {
             true => Journal::resume(&path, &configuration)?,
             false => Journal::create(&path, &configuration)?,
         };
         Ok((journal, Some(outputs)))
+    }
+}
+
+/// Says so where `--resume` finds nothing to go on with: the path may be mistyped, and hours begin again.
+pub fn tell_of_new_journal(path: &Path) {
+    if !path.exists() {
+        let path = path.display();
+        eprintln!("note: there is no `{path}` to go on with: `--resume` begins it anew");
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{
     BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal, targets_khz,
+    tell_of_new_journal,
 };
 use super::report::{TOOL, aligned, quoted, row, short};
 use crate::cli::engine::EngineArgs;
@@ -177,6 +178,9 @@ pub fn run(args: &TuneArgs) -> Result<()> {
             ))
         );
         std::fs::remove_file(&args.journal).with_context(|| format!("while removing `{path}`"))?;
+    }
+    if args.resume {
+        tell_of_new_journal(&args.journal);
     }
     let (mut journal, mut entries): (Journal, Vec<Entry>) = Journal::open(&args.journal, &head)?;
     let bar = progress_bar(recipes.len() as u64, "candidates");
