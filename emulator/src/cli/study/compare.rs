@@ -161,7 +161,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
 
 fn options(args: &CompareArgs, scheme: &FillingScheme) -> Result<Options> {
     Ok(Options {
-        targets_khz: targets_khz(&args.rates)?,
+        targets_khz: targets_khz(&args.rates, scheme.collision_rate_hz())?,
         collision_rate_hz: scheme.collision_rate_hz(),
         resamples: args.resamples,
         rng_seed: args.seed,

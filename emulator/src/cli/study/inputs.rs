@@ -184,9 +184,16 @@ pub fn each_once<T: PartialEq + Display>(option: &str, values: &[T]) -> Result<(
     bail!(UsageError(format!("`{option}`: expected each value once, found {value} twice")))
 }
 
-/// Target rates, given in Hz, in kHz.
-pub fn targets_khz(rates_hz: &[f64]) -> Result<Vec<f64>> {
+/// Target rates, given in Hz, in kHz: each once, and none above that of collisions.
+pub fn targets_khz(rates_hz: &[f64], collision_rate_hz: f64) -> Result<Vec<f64>> {
     let targets_khz: Vec<f64> = rates_hz.iter().map(|hz| hz / 1000.0).collect();
+    let highest_khz = collision_rate_hz / 1000.0;
+    if let Some(khz) = targets_khz.iter().find(|khz| **khz > highest_khz) {
+        bail!(UsageError(format!(
+            "`--rates`: expected at most the rate of collisions, {highest_khz} kHz, found {khz} kHz\n\
+             hint: `--filling-scheme` says which slots collide"
+        )));
+    }
     let shown: Vec<String> = targets_khz.iter().map(|khz| format!("{khz} kHz")).collect();
     each_once("--rates", &shown)?;
     Ok(targets_khz)
@@ -232,8 +239,10 @@ mod tests {
         assert!(each_once("--x", &[1.0, 2.0, 3.0]).is_ok() && each_once::<f64>("--x", &[]).is_ok());
         let error = each_once("--x", &[1.0, 2.0, 1.0]).unwrap_err();
         assert!(error.is::<UsageError>() && error.to_string().contains("found 1 twice"), "{error}");
-        assert_eq!(targets_khz(&[1e3, 1e4]).unwrap(), [1.0, 10.0]);
+        assert_eq!(targets_khz(&[1e3, 1e4], 1e4).unwrap(), [1.0, 10.0]);
+        let above = targets_khz(&[1e3, 1e4], 9999.0).unwrap_err();
+        assert!(above.is::<UsageError>() && above.to_string().contains("9.999 kHz, found 10 kHz"));
         let rates = ["1kHz", "1000Hz"].map(|text| parse::frequency(text).unwrap());
-        assert!(targets_khz(&rates).unwrap_err().to_string().contains("1 kHz twice"));
+        assert!(targets_khz(&rates, 4e7).unwrap_err().to_string().contains("1 kHz twice"));
     }
 }

@@ -133,7 +133,8 @@ pub struct Results {
 pub fn run(args: &RocArgs) -> Result<()> {
     let scheme = args.scheme.load()?;
     let outputs = args.output.files()?;
-    let rates = targets_khz(&args.rates)?.into_iter().map(Target::RateKhz);
+    let rates =
+        targets_khz(&args.rates, scheme.collision_rate_hz())?.into_iter().map(Target::RateKhz);
     each_once("--fpr", &args.fpr)?;
     each_once("--seeds", &args.seeds)?;
     let fractions = args.fpr.iter().map(|&fraction| Target::FalsePositiveRate(fraction));

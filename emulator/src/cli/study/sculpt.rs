@@ -83,7 +83,7 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let scheme = args.samples.scheme.load()?;
     let outputs = args.output.files()?;
     let observables = observables(args)?;
-    let mut targets_khz = targets_khz(&args.rates)?;
+    let mut targets_khz = targets_khz(&args.rates, scheme.collision_rate_hz())?;
     let model = args.scorer.load()?;
     let model = model.as_ref();
     let (_, background) = args.samples.background(model, &[])?;
@@ -164,6 +164,12 @@ fn table(shapes: &[Shapes]) -> String {
         "p: that accepted and rejected events have one shape (Kolmogorov-Smirnov on bins); \
          carved: a rise of at least {CARVED_SIGMA} sigma, the largest of all pairs of bins"
     );
+    let all_pass =
+        |cut: &Cut| cut.found.as_ref().is_some_and(|found| found.ks_probability.is_none());
+    if shapes.iter().flat_map(|shapes| &shapes.cuts).any(all_pass) {
+        text +=
+            "-: all events with this observable are accepted, there is nothing to compare with\n";
+    }
     text
 }
 
@@ -179,7 +185,7 @@ fn cells(shapes: &Shapes, cut: &Cut) -> Vec<String> {
     let Some(found) = &cut.found else { return cells };
     cells.push(format!("{:.4}", found.sculpting.jensen_shannon));
     cells.push(format!("{:.4}", found.sculpting.kolmogorov_smirnov));
-    cells.push(short(found.ks_probability));
+    cells.push(found.ks_probability.map_or("-".to_owned(), short));
     cells.push(found.peak.map_or("nowhere".to_owned(), |peak| {
         let unit = match shapes.quantity.unit() {
             "" => String::new(),

@@ -257,7 +257,7 @@ fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> 
         let index = index.with_context(|| format!("`{}` has no index", path.display()))?;
         Ok(format!("{:016x}", index.digest))
     };
-    let mut rates_khz = targets_khz(&args.rates)?;
+    let mut rates_khz = targets_khz(&args.rates, collision_rate_hz)?;
     if let Objective::EfficiencyAtKhz(khz) = args.objective
         && !rates_khz.contains(&khz)
     {
