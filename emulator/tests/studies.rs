@@ -413,13 +413,11 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     let roc = format!("study roc {SIGNAL} --background {GOOD}");
     refused(&desk, 2, &roc, &["expected a model"]);
     refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["--fpr", "at most 1"]);
-    for (study, signal) in [("compare", SIGNAL), ("rate", ""), ("sculpt", ""), ("roc", SIGNAL)] {
-        let words =
-            format!("study {study} {MODEL} --background {GOOD} {signal} --rates 10kHz,31MHz");
-        let said = ["`--rates`", "rate of collisions, 30902", "found 31000 kHz", "hint:"];
-        refused(&desk, 2, &words, &said);
-    }
-    // Where nothing is rejected, nothing has another shape, and nothing has the same.
+}
+
+#[test]
+fn where_nothing_is_rejected_there_is_no_p_value() {
+    let desk = Desk::new();
     let all = format!(
         "study sculpt {MODEL} --background {GOOD} --threshold raw:-99999999 --observable met -o all"
     );
@@ -429,6 +427,17 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     assert!(text.contains("-: all events with this observable are accepted"), "{text}");
     let of_all = &json(&desk, "all.json")["observables"][0];
     assert!(of_all["ks_probability"].is_null() && of_all["jensen_shannon"] == 0.0, "{of_all}");
+}
+
+#[test]
+fn values_that_no_study_can_have_are_wrong_usage() {
+    let desk = Desk::new();
+    for (study, signal) in [("compare", SIGNAL), ("rate", ""), ("sculpt", ""), ("roc", SIGNAL)] {
+        let words =
+            format!("study {study} {MODEL} --background {GOOD} {signal} --rates 10kHz,31MHz");
+        let said = ["`--rates`", "rate of collisions, 30902", "found 31000 kHz", "hint:"];
+        refused(&desk, 2, &words, &said);
+    }
     let events = format!("{MODEL} --background {GOOD}");
     for (twice, option) in [
         (format!("rate {events} --rates 1kHz,1000Hz"), "--rates"),
