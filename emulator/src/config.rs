@@ -78,6 +78,21 @@ impl SchemeChoice {
     /// # Errors
     /// A file that cannot be read or holds no scheme.
     pub fn load(&self) -> Result<Option<FillingScheme>> {
+        self.load_of("`lhc`, `all`, `single`, `recorded` or a TOML file")
+    }
+
+    /// The scheme where there are no recorded crossings, or where they do not do; `why` says it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no scheme; the file's own crossings are a [`UsageError`].
+    pub fn load_collisions(&self, why: &str) -> Result<FillingScheme> {
+        const ACCEPTED: &str = "`lhc`, `all`, `single` or a TOML file";
+        let refusal = || UsageError(format!("{why}\nhint: `--filling-scheme` {ACCEPTED}"));
+        Ok(self.load_of(ACCEPTED)?.ok_or_else(refusal)?)
+    }
+
+    /// `accepted`: what may stand in the place of a file that is not there.
+    fn load_of(&self, accepted: &str) -> Result<Option<FillingScheme>> {
         Ok(match self {
             SchemeChoice::Named(name) => Some(match name.as_str() {
                 "all" => FillingScheme::all(),
@@ -88,8 +103,7 @@ impl SchemeChoice {
             SchemeChoice::File(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| {
                     format!(
-                        "while reading the filling scheme `{}`\n\
-                         hint: `lhc`, `all`, `single`, `recorded` or a TOML file",
+                        "while reading the filling scheme `{}`\nhint: {accepted}",
                         path.display()
                     )
                 })?;

@@ -121,7 +121,40 @@ fn what_is_no_search_is_refused() {
     };
     refused(2, "study bump --counts counts.csv --width 20 --unbinned", &["cannot be used with"]);
     refused(2, "study bump --width 20", &["--model", "--input"]);
-    refused(1, "study bump --counts counts.csv --width 0", &["width of the bump", "above zero"]);
+    refused(2, "study bump --counts counts.csv --width 0", &["--width", "above zero"]);
+    // 400 wide: half is 200.
+    refused(
+        2,
+        "study bump --counts counts.csv --width 201",
+        &["--width", "at most half", "found 201"],
+    );
+    let counts = "study bump --counts counts.csv --width 20";
+    for ignored in [
+        "--range 0..400",
+        "--bins 40",
+        "--accept 0.1",
+        "--observable met",
+        "--plan walk",
+        "--inject fixtures/streams/SVJ.s40 --fraction 0.1",
+    ] {
+        let option = ignored.split(' ').next().unwrap();
+        refused(2, &format!("{counts} {ignored}"), &["cannot be used with", "--counts", option]);
+    }
+    for outside in ["-20..100", "200..401", "500..600"] {
+        refused(2, &format!("{counts} --scan {outside}"), &["--scan", "from 0 to 400", outside]);
+    }
+    refused(2, &format!("{EVENTS} --scan 50..200"), &["--scan", "from 100 to 900", "50..200"]);
+    desk.write("half.csv", "low,high,count\n0,1,5\n1,2,3.5\n2,3,2\n3,4,1\n4,5,0\n");
+    refused(
+        1,
+        "study bump --counts half.csv --width 1",
+        &["half.csv`, line 3", "whole number", "3.5"],
+    );
+    for wrong in ["0", "1.5", "nan", "x"] {
+        refused(2, &format!("study bump --accept {wrong}"), &["--accept", "at most 1", wrong]);
+    }
+    let fraction = "--inject fixtures/streams/SVJ.s40 --fraction 1.5";
+    refused(2, &format!("{EVENTS} {fraction}"), &["--fraction", "from 0 to 1"]);
     refused(1, &format!("{EVENTS} --range 90000..99000"), &["dijet_mass", "found none"]);
     refused(2, &format!("{EVENTS} --observable mass"), &["dijet_mass", "`mass`"]);
     let strict = EVENTS.replace("--accept 0.05", "--accept 1e-7");

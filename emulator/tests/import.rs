@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::Desk;
+use std::path::Path;
+
+use common::{Desk, fixture};
 use scout40_models::Model;
 
 const ISOTREE: &str = r#"{"library": "isotree", "version": "0.6.1", "n_features": 2,
@@ -177,5 +179,46 @@ fn networks_of_fixed_point_numbers_are_imported_inspected_verified_and_run() {
     refused(&desk, 1, &narrow, &["takes 16 inputs", "makes 1", "hint:"]);
     refused(&desk, 1, &format!("import axol1tl {folder} -o x.model"), &["AXOL1TL_v1", "name one"]);
     refused(&desk, 1, &format!("import axol1tl {folder}/dense -o x.model"), &["neither `NN`"]);
-    refused(&desk, 1, "import hls4ml absent -o x.model --features met.pt", &["absent", "opening"]);
+    let absent =
+        ["absent: expected a folder, found nothing", "hint: the folder is what hls4ml wrote"];
+    refused(&desk, 1, "import hls4ml absent -o x.model --features met.pt", &absent);
+    refused(&desk, 1, "import axol1tl absent -o x.model", &absent);
+}
+
+/// Copies a folder with all that is in it.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_folder(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn projects_that_are_not_whole_are_refused_with_what_is_missing_and_what_to_do() {
+    let desk = Desk::new();
+    desk.write("file", "");
+    let file = ["file: expected a folder, found a file", "hint: "];
+    refused(&desk, 1, "import hls4ml file -o x.model --features met.pt", &file);
+    // A project that is not whole, whatever is missing.
+    for (kind, from, file) in [
+        ("hls4ml", "dense", "firmware/parameters.h"),
+        ("hls4ml", "dense", "firmware/defines.h"),
+        ("axol1tl", "AXOL1TL_v5", "NN/parameters.h"),
+        ("axol1tl", "AXOL1TL_v5", "scales.h"),
+        ("axol1tl", "AXOL1TL_v5", "GTADModel_emulator_v5.cpp"),
+    ] {
+        let to = desk.path(&format!("{from}-without"));
+        copy_folder(&fixture(&format!("reference/hls/{from}")), &to);
+        std::fs::remove_file(to.join(file)).unwrap();
+        let features = if kind == "hls4ml" { "--features met.pt" } else { "" };
+        let words = format!("import {kind} {from}-without -o x.model {features}");
+        let said = format!("expected a file `{file}`, found none of that name");
+        refused(&desk, 1, &words, &[&said, "hint: the folder is what hls4ml wrote"]);
+        std::fs::remove_dir_all(to).unwrap();
+    }
 }

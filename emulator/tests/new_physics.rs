@@ -31,6 +31,17 @@ fn a_study_resumed_with_more_toys_is_the_study_in_one_piece() {
         assert!(figure.contains("degrees of freedom") && figure.contains("Statistic t"));
         assert!(desk.bytes("whole-x-z.png").starts_with(b"\x89PNG"));
     }
+    // Nothing to go on with is said, and no more than said.
+    let nowhere = desk.done(
+        "study power --benchmark exp1d --test count --exposures 1 --strengths 1 \
+                             --reference-events 100 --null-toys 10 --toys 1 -o nowhere --resume",
+    );
+    let note = "note: there is no `nowhere.toys` to go on with";
+    assert!(
+        nowhere.stderr.contains(note) && !resumed.stderr.contains("note"),
+        "{}",
+        nowhere.stderr
+    );
     // Other settings are no continuation.
     let other =
         desk.run(&format!("{SMALL} --null-toys 20 --seed 2 -o part --resume")).expect(1).stderr;
@@ -112,8 +123,49 @@ fn what_cannot_be_studied_is_refused_with_what_is_needed() {
     let negative = desk.run("study nplm --benchmark exp1d --strengths=-1").expect(2).stderr;
     assert!(negative.contains("above zero"), "{negative}");
     desk.run(&format!("{SMALL} --null-toys 3")).expect(2);
-    let kernel = desk.run(&format!("{SMALL} --norm-error 0.05")).expect(2).stderr;
-    assert!(kernel.contains("--test network") && kernel.contains("hint:"), "{kernel}");
+    for (ignored, test) in [
+        ("--norm-error 0.05", "network"),
+        ("--epochs 10", "network"),
+        ("--width 0.1", "bump"),
+        ("--range 0..1", "bump"),
+        ("--bins 50", "bump"),
+        ("--unbinned", "bump"),
+    ] {
+        let kernel = desk.run(&format!("{SMALL} {ignored}")).expect(2).stderr;
+        let option = ignored.split(' ').next().unwrap();
+        for said in [option, &format!("--test {test}"), "`--test kernel`", "hint:"] {
+            assert!(kernel.contains(said), "{said}: {kernel}");
+        }
+    }
+    let benchmark = desk.run(&format!("{SMALL} --observables met")).expect(2).stderr;
+    assert!(benchmark.contains("cannot be used with"), "{benchmark}");
+    for (wrong, said) in [
+        ("--sigma 0", "above zero"),
+        ("--sigma nan", "above zero"),
+        ("--lambda=-1", "above zero"),
+        ("--centres 0", "1.."),
+        ("--epochs 0", "1.."),
+        ("--reference-events 0", "1.."),
+        ("--strengths 1,0", "above zero"),
+        ("--exposure inf", "above zero"),
+        ("--accept 0", "at most 1"),
+    ] {
+        let text = desk.run(&format!("study nplm {wrong}")).expect(2).stderr;
+        let option = wrong.split([' ', '=']).next().unwrap();
+        assert!(text.contains(option) && text.contains(said), "{wrong}: {text}");
+    }
+    for (twice, said) in [
+        ("study power --benchmark exp1d --exposures 1,2,1.0", "`--exposures`: "),
+        ("study nplm --benchmark exp1d --strengths 1,2 --strengths 2", "`--strengths`: "),
+        (&format!("study nplm {EVENTS} --observables met ht met"), "found met twice"),
+        (&format!("study nplm {EVENTS} --observables met+ht ht+met"), "found ht+met twice"),
+        (&format!("study nplm {EVENTS} --observables met+met"), "found met twice"),
+    ] {
+        let text = desk.run(twice).expect(2).stderr;
+        assert!(text.contains(said) && text.contains("once"), "{twice}: {text}");
+    }
+    let exposures = desk.run("study power --benchmark exp1d --exposures 1,0").expect(2).stderr;
+    assert!(exposures.contains("--exposures") && exposures.contains("above zero"), "{exposures}");
     for wrong in [
         "--norm-error 0",
         "--norm-error=-1",
@@ -121,7 +173,8 @@ fn what_cannot_be_studied_is_refused_with_what_is_needed() {
         "--norm-shift 9",
         "--norm-shift nan",
     ] {
-        let text = desk.run(&format!("{SMALL} --test network {wrong}")).expect(2).stderr;
+        let text = desk.run(&format!("study nplm --benchmark exp1d --test network {wrong}"));
+        let text = text.expect(2).stderr;
         assert!(text.contains(&wrong[..12]), "{wrong}: {text}");
     }
 }

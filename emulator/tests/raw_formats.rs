@@ -99,6 +99,34 @@ fn damage_is_told_with_file_byte_and_orbit_and_the_rest_is_converted() {
 }
 
 #[test]
+fn inputs_of_which_damage_leaves_no_event_make_no_stream() {
+    let desk = Desk::new();
+    desk.done(&format!("convert {STREAM} raw --to frd --groups jet"));
+    let whole = std::fs::read(&files_in(&desk.path("raw"))[0]).unwrap();
+    let refused = |bytes: &[u8], said: [&str; 2]| {
+        desk.write("x.raw", bytes);
+        let outcome = desk.run("convert x.raw x.s40 --kind data").expect(1);
+        for said in said.into_iter().chain(["`x.s40` is not written", "found none", "hint:"]) {
+            assert!(outcome.stderr.contains(said), "{said}: {}", outcome.stderr);
+        }
+        assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
+        let left: Vec<String> = files_in(&desk.path(""));
+        assert!(left.iter().all(|name| name.ends_with(".raw")), "{left:?}");
+    };
+    std::fs::remove_dir_all(desk.path("raw")).unwrap();
+    // Within the first orbit, within its header, and a version that is none.
+    refused(&whole[..200], ["warning: x.raw: byte 32, orbit 1:", "1 orbits cut short"]);
+    refused(&whole[..40], ["warning: x.raw: byte 32: ", "1 orbits cut short"]);
+    let mut version = whole.clone();
+    version[32] = 99;
+    refused(&version, ["warning: x.raw: byte 32: ", "1 changes to an unknown orbit header"]);
+    // With `--force` what was there stays there.
+    desk.write("there.s40", b"before");
+    desk.run("convert x.raw there.s40 --kind data --force").expect(1);
+    assert_eq!(desk.bytes("there.s40"), b"before");
+}
+
+#[test]
 fn further_objects_are_shown_and_verified() {
     let desk = Desk::new();
     // Two crossings of orbit 3: one Puppi candidate of 20 GeV, and none.

@@ -157,6 +157,15 @@ fn what_cannot_be_generated_is_refused_and_leaves_nothing() {
         "generate --events 5 --filling-scheme recorded -o out.s40",
         &["no recorded crossings"],
     );
+    // A hint names what is accepted here, and no more.
+    desk.refused(
+        1,
+        "generate --events 5 --filling-scheme foo -o out.s40",
+        &["filling scheme `foo`", "hint: `lhc`, `all`, `single` or a TOML file"],
+    );
+    let run = "run fixtures/pathological/good.s40 --model fixtures/models/forest.model --threshold 0.5 \
+               --rate max --filling-scheme foo --out out";
+    desk.refused(1, run, &["hint: `lhc`, `all`, `single`, `recorded` or a TOML file"]);
     desk.refused(
         1,
         &format!("generate --events 5 --from {GOOD} -o out.s40"),

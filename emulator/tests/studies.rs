@@ -399,7 +399,7 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
         &desk,
         2,
         &format!("{rate} --rates 5MHz --filling-scheme recorded"),
-        &["filling scheme"],
+        &["filling scheme", "hint: `--filling-scheme` `lhc`, `all`, `single` or a TOML file"],
     );
     refused(&desk, 1, &format!("study rate --background {GOOD}"), &["no scores", "--model"]);
     let sculpt = format!("study sculpt {MODEL} --background {GOOD} --rates 5MHz");
@@ -412,7 +412,61 @@ fn what_cannot_be_studied_is_refused_with_what_to_do() {
     refused(&desk, 1, &format!("{sculpt} --observable tau0_pt"), &["lacks columns tau_pt"]);
     let roc = format!("study roc {SIGNAL} --background {GOOD}");
     refused(&desk, 2, &roc, &["expected a model"]);
-    refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["`--fpr`"]);
+    refused(&desk, 2, &format!("{roc} {MODEL} --fpr 2"), &["--fpr", "at most 1"]);
+}
+
+#[test]
+fn where_nothing_is_rejected_there_is_no_p_value() {
+    let desk = Desk::new();
+    let all = format!(
+        "study sculpt {MODEL} --background {GOOD} --threshold raw:-99999999 --observable met -o all"
+    );
+    let text = desk.done(&all).stdout;
+    let line = text.lines().find(|line| line.starts_with("met ")).unwrap();
+    assert!(line.contains("500") && line.contains("  -  "), "{text}");
+    assert!(text.contains("-: all events with this observable are accepted"), "{text}");
+    let of_all = &json(&desk, "all.json")["observables"][0];
+    assert!(of_all["ks_probability"].is_null() && of_all["jensen_shannon"] == 0.0, "{of_all}");
+}
+
+#[test]
+fn values_that_no_study_can_have_are_wrong_usage() {
+    let desk = Desk::new();
+    for (study, signal) in [("compare", SIGNAL), ("rate", ""), ("sculpt", ""), ("roc", SIGNAL)] {
+        let words =
+            format!("study {study} {MODEL} --background {GOOD} {signal} --rates 10kHz,31MHz");
+        let said = ["`--rates`", "rate of collisions, 30902", "found 31000 kHz", "hint:"];
+        refused(&desk, 2, &words, &said);
+    }
+    let events = format!("{MODEL} --background {GOOD}");
+    for (twice, option) in [
+        (format!("rate {events} --rates 1kHz,1000Hz"), "--rates"),
+        (format!("rate {events} --pile-up {GOOD} --forecast 60,60"), "--forecast"),
+        (format!("sculpt {events} --observable met,ht,met"), "--observable"),
+        (format!("sculpt {events} --rates 5MHz,5000kHz"), "--rates"),
+        (format!("compare {events} {SIGNAL} --rates 5MHz,5MHz"), "--rates"),
+        (format!("roc {events} {SIGNAL} --fpr 0.1,1e-1"), "--fpr"),
+        (format!("roc {events} {SIGNAL} --seeds 1,2,1"), "--seeds"),
+    ] {
+        refused(&desk, 2, &format!("study {twice}"), &[&format!("`{option}`"), "once", "twice"]);
+    }
+    for (wrong, said) in [
+        ("roc --folds 0", "1.."),
+        ("roc --prevalence 1", "between 0 and 1"),
+        ("roc --fpr 0", "at most 1"),
+        ("scan --b-r 0", "above zero"),
+        ("scan --b-r inf", "above zero"),
+        ("scan --per-decade 0", "1..=1000"),
+        ("scan --min-background 0.5", "at least 1"),
+        ("scan --expected-signal 0", "above zero"),
+        ("scan --expected-background=-1", "above zero"),
+        ("scan --out-of 0", "1.."),
+        ("rate --pile-up-width 0", "from 0.1 to 100"),
+        ("rate --forecast=-1", "from 0 to 1000"),
+    ] {
+        let option = wrong.split([' ', '=']).nth(1).unwrap();
+        refused(&desk, 2, &format!("study {wrong}"), &[option, said]);
+    }
 }
 
 #[cfg(feature = "train")]
@@ -468,15 +522,18 @@ fn a_search_that_was_interrupted_ends_as_if_it_had_not_been() {
         "study tune search.toml --background fixtures/streams/hToTauTau.s40 {SIGNAL} --rates 1MHz \
          --objective 1MHz --journal j"
     );
-    let text = desk.done(&format!("{tune} -o whole")).stdout;
+    // Nothing to go on with is said.
+    let Outcome { stdout: text, stderr, .. } = desk.done(&format!("{tune} --resume -o whole"));
     assert!(text.contains("5 candidates, 1 of them failed"), "{text}");
+    assert!(stderr.contains("note: there is no `j` to go on with"), "{stderr}");
     refused(&desk, 2, &tune, &["`--resume` goes on"]);
     let journal = String::from_utf8(desk.bytes("j")).unwrap();
     assert_eq!(journal.lines().count(), 6);
     // The head, two entries and a half.
     let place = journal.match_indices('\n').nth(2).unwrap().0 + 40;
     desk.write("j", &journal[..place]);
-    desk.done(&format!("{tune} --resume -o resumed"));
+    let went_on = desk.done(&format!("{tune} --resume -o resumed")).stderr;
+    assert!(!went_on.contains("note:"), "{went_on}");
     let (whole, resumed) = (json(&desk, "whole.json"), json(&desk, "resumed.json"));
     let tried = |report: &Value| -> Vec<Value> {
         let tried = report["tried"].as_array().unwrap().iter();

@@ -421,6 +421,7 @@ fn a_model_without_pile_up_takes_none_and_pile_ups_are_in_range() {
     let range = Generator::new(&model, PileUp::Poisson(f64::NAN), 1).err().unwrap();
     assert!(matches!(range, GenerateError::PileUpRange { .. }), "{range}");
     model.pile_up = None;
+    model.columns.retain(|name| name != "pile_up");
     let error = Generator::new(&model, PileUp::Fixed(60), 1).err().unwrap();
     assert!(matches!(error, GenerateError::NoPileUp), "{error}");
 }
@@ -451,6 +452,39 @@ fn damaged_models_are_refused_at_every_cut_and_flip() {
     newer[8] = 9;
     let error = GeneratorModel::from_bytes(&newer).unwrap_err();
     assert!(matches!(error, GenerateError::NewerVersion { found: 9, .. }), "{error}");
+}
+
+#[test]
+fn models_whose_columns_are_not_made_once_each_are_refused_before_anything_is_made() {
+    type Spoil = fn(&mut GeneratorModel);
+    let nothing = "nothing in the model makes it";
+    let spoiled: [(Spoil, &str, &str); 7] = [
+        // Of no kind, of a kind that there is, of the crossing, of an object that is never generated.
+        (|model| model.columns.push("tau_pt".into()), "tau_pt", nothing),
+        (|model| model.columns.push("jet_raw_pt".into()), "jet_raw_pt", nothing),
+        (|model| drop(model.scalars.pop()), "met_pt", nothing),
+        (|model| model.columns.push("puppi_pt".into()), "puppi_pt", nothing),
+        (|model| model.pile_up = None, "pile_up", nothing),
+        (|model| drop(model.kinds.pop()), "muon_pt", nothing),
+        (
+            |model| {
+                let again = model.scalars[0].clone();
+                model.scalars.push(again);
+            },
+            "met_pt",
+            "is made twice",
+        ),
+    ];
+    for (k, (spoil, column, problem)) in spoiled.into_iter().enumerate() {
+        let mut model = GeneratorModel::shipped();
+        spoil(&mut model);
+        let error = model.check().unwrap_err();
+        assert!(matches!(error, GenerateError::Column { .. }), "{k}: {error}");
+        let error = error.to_string();
+        assert!(error.contains(column) && error.contains(problem), "{k}: {error}");
+        assert!(error.contains("hint:"), "{error}");
+        assert!(Generator::new(&model, PileUp::Fitted, 1).is_err(), "{k}");
+    }
 }
 
 #[test]

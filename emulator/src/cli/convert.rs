@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use scout40_replay::event::{Block, ColumnSet, Group};
 use scout40_replay::export::{ExportOptions, Target};
@@ -187,12 +187,27 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
     let mut writer = StreamWriter::create(output, &header, compression)?;
     let selection = Selection { columns, every: args.every.get() };
     let counts = copy(importer.as_mut(), placer, &selection, &mut writer)?;
+    let problems = importer.problems();
+    problems.iter().for_each(|problem| eprintln!("warning: {problem}"));
     if counts.placed == 0 {
+        // A writer that is not finished leaves nothing behind.
+        ensure!(problems.is_empty(), nothing_is_left(importer.as_ref(), output));
         eprintln!("warning: no event was written");
     }
     let summary = writer.finish()?;
-    importer.problems().iter().for_each(|problem| eprintln!("warning: {problem}"));
     print(&report(output, importer.as_ref(), &counts, &summary))
+}
+
+/// Why there is no stream of inputs that have no event which could be read.
+fn nothing_is_left(importer: &dyn Importer, output: &Path) -> String {
+    let lost: Vec<String> =
+        importer.notes().iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
+    format!(
+        "`{}` is not written: expected events, found none that could be read ({})\n\
+         hint: the warnings say where; copy the inputs again, or make them anew",
+        output.display(),
+        lost.join("; ")
+    )
 }
 
 /// The columns of the groups that were asked for, among those that there are.
@@ -238,11 +253,8 @@ fn place(args: &ConvertArgs, importer: &dyn Importer) -> Result<(Place, Option<S
         }
         return Ok((Place::Keep, None));
     }
-    let Some(scheme) = args.filling_scheme.load()? else {
-        let text = "`--filling-scheme recorded` makes no sense with `--place fill`\n\
-                    hint: `--place keep` keeps the recorded crossings";
-        return Err(UsageError(text.into()).into());
-    };
+    let why = "`--place fill` does not keep recorded crossings; `--place keep` does";
+    let scheme = args.filling_scheme.load_collisions(why)?;
     let record = SchemeRecord { name: scheme.name().into(), ranges: scheme.ranges() };
     let (run, first_orbit) = (args.run, args.first_orbit);
     Ok((Place::Fill { scheme, run, first_orbit }, Some(record)))

@@ -141,11 +141,8 @@ fn model(args: &GenerateArgs) -> Result<GeneratorModel> {
 }
 
 fn placement(args: &GenerateArgs) -> Result<Placement> {
-    let Some(scheme) = args.filling_scheme.load()? else {
-        let text = "generated events have no recorded crossings\n\
-                    hint: `--filling-scheme` `lhc`, `all`, `single` or a TOML file";
-        return Err(UsageError(text.into()).into());
-    };
+    let why = "generated events have no recorded crossings";
+    let scheme = args.filling_scheme.load_collisions(why)?;
     Ok(Placement {
         scheme,
         run: args.run,

@@ -1,4 +1,4 @@
-//! Values of options: durations, rates, ranges.
+//! Values of options: numbers within bounds, durations, rates, ranges.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -59,6 +59,37 @@ pub fn interval(text: &str) -> Result<(f64, f64), String> {
     numbers.ok_or_else(|| format!("expected a range such as `0..600`, found `{text}`"))
 }
 
+/// A number above zero.
+pub fn positive(text: &str) -> Result<f64, String> {
+    number(text, "a number above zero", |x| x > 0.0)
+}
+
+/// A fraction above 0, at most 1.
+pub fn fraction(text: &str) -> Result<f64, String> {
+    number(text, "a fraction above 0, at most 1", |x| x > 0.0 && x <= 1.0)
+}
+
+/// A fraction above 0 and below 1.
+pub fn part(text: &str) -> Result<f64, String> {
+    number(text, "a fraction between 0 and 1", |x| x > 0.0 && x < 1.0)
+}
+
+/// A number from `low` on.
+pub fn at_least(low: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+    move |text| number(text, &format!("a number of at least {low}"), |x| x >= low)
+}
+
+/// A number from `low` to `high`.
+pub fn between(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+    move |text| number(text, &format!("a number from {low} to {high}"), |x| x >= low && x <= high)
+}
+
+/// Infinities and NaN are numbers to the standard library, but no values of any option.
+fn number(text: &str, expected: &str, allowed: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let found = text.trim().parse().ok().filter(|x: &f64| x.is_finite() && allowed(*x));
+    found.ok_or_else(|| format!("expected {expected}, found `{text}`"))
+}
+
 /// The name of a format that streams are written in.
 pub fn target(text: &str) -> Result<Target, String> {
     one_of(text, Target::ALL.map(|target| (target.name(), target)))
@@ -101,6 +132,24 @@ mod tests {
         }
         assert_eq!(frequency("1kHz"), Ok(1000.0));
         assert!(frequency("0Hz").is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused_with_the_bounds() {
+        assert_eq!(
+            (positive("1e-300"), fraction("1"), part("0.999")),
+            (Ok(1e-300), Ok(1.0), Ok(0.999))
+        );
+        assert_eq!((at_least(1.0)("1"), between(-5.0, 5.0)("-5")), (Ok(1.0), Ok(-5.0)));
+        for bad in ["0", "-1", "inf", "nan", "", "x", "1e999"] {
+            assert!(positive(bad).unwrap_err().contains("above zero"), "{bad}");
+            assert!(fraction(bad).unwrap_err().contains("at most 1"), "{bad}");
+            assert!(part(bad).is_err() && at_least(1.0)(bad).is_err(), "{bad}");
+        }
+        assert!(fraction("1.01").is_err() && part("1").is_err());
+        for bad in ["-5.1", "5.1", "nan", "inf"] {
+            assert!(between(-5.0, 5.0)(bad).unwrap_err().contains("from -5 to 5"), "{bad}");
+        }
     }
 
     #[test]

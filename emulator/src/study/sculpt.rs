@@ -47,8 +47,9 @@ pub struct Cut {
 pub struct Found {
     /// Efficiencies, ratios and distances.
     pub sculpting: Sculpting,
-    /// Probability that accepted and rejected events are so different and yet of one shape.
-    pub ks_probability: f64,
+    /// Probability that accepted and rejected events are so different and yet of one shape; none where nothing is
+    /// rejected.
+    pub ks_probability: Option<f64>,
     /// A peak that the cut makes, however insignificant.
     pub peak: Option<CarvedPeak>,
 }
@@ -78,7 +79,7 @@ pub struct Record {
     pub jensen_shannon: Option<f64>,
     /// Kolmogorov-Smirnov distance of accepted and all.
     pub kolmogorov_smirnov: Option<f64>,
-    /// Probability that accepted and rejected are of one shape.
+    /// Probability that accepted and rejected are of one shape; none where one of them is nothing.
     pub ks_probability: Option<f64>,
     /// Bins between which accepted events rise most significantly while all fall: from, to, sigma.
     pub peak: Option<([f64; 2], [f64; 2], f64)>,
@@ -185,9 +186,9 @@ fn compare(all: &Histogram, cut: &Cut) -> Result<Option<Found>> {
     }
     let ks_probability = if n_rejected > 0.0 {
         let (_, distance) = distances(&cut.accepted, &cut.rejected)?;
-        ks_probability(distance, n_accepted, n_rejected)
+        Some(ks_probability(distance, n_accepted, n_rejected))
     } else {
-        1.0
+        None
     };
     let sculpting = sculpting(all, &cut.accepted)?;
     Ok(Some(Found { sculpting, ks_probability, peak: carved_peak(all, &cut.accepted)? }))
@@ -217,7 +218,7 @@ pub fn records(shapes: &[Shapes]) -> Vec<Record> {
             efficiency: found.map(|found| found.sculpting.efficiency.into()),
             jensen_shannon: found.map(|found| found.sculpting.jensen_shannon),
             kolmogorov_smirnov: found.map(|found| found.sculpting.kolmogorov_smirnov),
-            ks_probability: found.map(|found| found.ks_probability),
+            ks_probability: found.and_then(|found| found.ks_probability),
             peak: found.and_then(|found| found.peak).map(|peak| {
                 let CarvedPeak { bin, from, rise_sigma } = peak;
                 ([from.0, from.1], [bin.0, bin.1], rise_sigma)

@@ -29,7 +29,7 @@ use super::detector::{Detector, Loss, Origin, Scaling};
 use super::function::network;
 use super::network::Network;
 use super::project::Headers;
-use super::source::{Place, Source, refused};
+use super::source::{Place, Source, check_folder, refused};
 use crate::error::{Error, Result};
 use crate::fixed::Format;
 
@@ -45,6 +45,7 @@ pub const SCORE_BITS: i32 = 4;
 /// If it is not one, if a file is missing, cut or not of the known form, if sizes and types that
 /// are said twice differ, or if numbers are too wide: with file, line and reason.
 pub fn read(folder: &Path) -> Result<Detector> {
+    check_folder(folder)?;
     let inner = versions(folder)?;
     if !folder.join("NN").is_dir() {
         let found = match &inner[..] {

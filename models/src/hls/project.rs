@@ -5,7 +5,7 @@ use std::path::Path;
 use super::declarations::{Cursor, Declarations};
 use super::function::network;
 use super::network::Network;
-use super::source::{Place, Source, refused};
+use super::source::{Place, Source, check_folder, refused};
 use super::tokens::tokens;
 use crate::error::{Error, Result};
 
@@ -66,6 +66,7 @@ impl Network {
     /// not known here, if sizes and types that are said twice differ, or if numbers are too wide: with
     /// file, line and reason.
     pub fn read_project(folder: &Path) -> Result<Network> {
+        check_folder(folder)?;
         let within = if folder.join("firmware").is_dir() { "firmware/" } else { "" };
         let headers = Headers::read(folder, within, &[])?;
         let declared = headers.declarations()?;

@@ -1,5 +1,6 @@
 //! Files of a project, and errors that say where in them.
 
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result, legible};
@@ -21,10 +22,12 @@ impl Source {
     /// # Errors
     /// If there is none, if it is not text, or longer than any of these files should be.
     pub fn read(folder: &Path, name: &str) -> Result<Source> {
-        use std::io::Read;
         let path = folder.join(name);
         let failed = |action, source| Error::Io { path: path.clone(), action, source };
-        let file = std::fs::File::open(&path).map_err(|e| failed("opening it", e))?;
+        let file = match std::fs::File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(missing(folder, name)),
+            opened => opened.map_err(|e| failed("opening it", e))?,
+        };
         let mut text = String::new();
         let mut limited = file.take(MAX_BYTES + 1);
         limited.read_to_string(&mut text).map_err(|e| failed("reading it as text", e))?;
@@ -35,6 +38,34 @@ impl Source {
         }
         Ok(source)
     }
+}
+
+/// What to do where a project is not whole.
+const WHOLE: &str = "the folder is what hls4ml wrote, with `firmware/` in it, or `AXOL1TL_v…` of a checkout of the \
+                     trigger's emulator: copy all that is in it";
+
+/// The error that a file of the project is not there.
+fn missing(folder: &Path, name: &str) -> Error {
+    Error::Import {
+        library: "hls4ml",
+        place: legible(&folder.display().to_string()),
+        expected: format!("a file `{}`", legible(name)),
+        found: "none of that name".into(),
+        hint: WHOLE,
+    }
+}
+
+/// Makes sure that a folder is one.
+///
+/// # Errors
+/// If it is not.
+pub(super) fn check_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let found = if folder.exists() { "a file" } else { "nothing" }.to_owned();
+    let (place, expected) = (legible(&folder.display().to_string()), "a folder".to_owned());
+    Err(Error::Import { library: "hls4ml", place, expected, found, hint: WHOLE })
 }
 
 /// A line of a file.

@@ -54,6 +54,14 @@ pub enum GenerateError {
         /// Which part.
         what: &'static str,
     },
+    /// A column that nothing makes, or that is made twice.
+    #[error("generator model: column `{column}` {problem}\nhint: fit it again")]
+    Column {
+        /// Its name.
+        column: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The stream that is to be fitted cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),

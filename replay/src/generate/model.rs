@@ -215,7 +215,7 @@ impl GeneratorModel {
         self.kinds.iter().find(|kind| kind.kind() == Some(collection))
     }
 
-    /// Checks everything that is used as an index or a length.
+    /// Checks everything that is used as an index or a length, and that each column is made once.
     ///
     /// # Errors
     /// The first thing that does not fit.
@@ -238,7 +238,38 @@ impl GeneratorModel {
             self.check_kind(kind, collection)?;
         }
         self.scalars.iter().try_for_each(|scalar| self.check_scalar(scalar))?;
-        self.extras.iter().try_for_each(check_extra)
+        self.extras.iter().try_for_each(check_extra)?;
+        self.check_columns()
+    }
+
+    /// A column that nothing makes would be empty beside others that are not, and one that is made twice too long:
+    /// both would be found when a block is written, long after.
+    fn check_columns(&self) -> Result<(), GenerateError> {
+        // What every crossing has, and what follows from its number.
+        let mut made = ColumnSet::skeleton().with(Column::Lumi);
+        made = made.with(Column::Event).with(Column::Label);
+        if self.pile_up.is_some() {
+            made = made.with(Column::PileUp);
+        }
+        let of_kinds = self.kinds.iter().filter_map(|kind| kind.kind()?.kinematics()).flatten();
+        let names = self.scalars.iter().flat_map(|s| [Some(&s.column), s.direction.as_ref()]);
+        let names = names.flatten().chain(self.extras.iter().map(|extra| &extra.column));
+        for column in of_kinds.map(Ok).chain(names.map(|name| column_of(name))) {
+            let column = column?;
+            if made.contains(column) {
+                let (column, problem) = (column.spec().name, "is made twice");
+                return Err(GenerateError::Column { column, problem });
+            }
+            made = made.with(column);
+        }
+        // More than is listed may be made: while a model is fitted nothing is listed.
+        match self.column_set()?.minus(made).iter().next() {
+            Some(column) => {
+                let problem = "is to be generated, but nothing in the model makes it";
+                Err(GenerateError::Column { column: column.spec().name, problem })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Number of contexts.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use scout40_studies::Error;
 use scout40_studies::bump::{Elsewhere, Scanned, Spectrum as Counts};
@@ -20,6 +20,7 @@ use super::peak::PeakArgs;
 use super::report::TOOL;
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
+use crate::cli::parse;
 use crate::config::{LoadedModel, UsageError};
 use crate::observables::{Observable, Selection, select};
 use crate::study::sample::{Request, Role, spectrum};
@@ -41,7 +42,9 @@ Examples:
   scout40 study bump --counts spectrum.csv --width 20 --background-shape exponential:3")]
 pub struct BumpArgs {
     /// Counts: a CSV with a header and the columns low edge, high edge, count
-    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["model", "input", "unbinned"])]
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = [
+        "model", "input", "inject", "fraction", "accept", "observable", "range", "bins", "unbinned", "isa", "plan",
+    ])]
     counts: Option<PathBuf>,
     /// The model that accepts events
     #[arg(long, value_name = "M.model", required_unless_present = "counts")]
@@ -53,10 +56,10 @@ pub struct BumpArgs {
     #[arg(long, value_name = "S.s40", requires = "fraction")]
     inject: Option<PathBuf>,
     /// Into which fraction of the crossings
-    #[arg(long, value_name = "FRACTION", requires = "inject")]
+    #[arg(long, value_name = "FRACTION", requires = "inject", value_parser = parse::between(0.0, 1.0))]
     fraction: Option<f64>,
     /// Part of the crossings that the cut on the score accepts
-    #[arg(long, default_value_t = 0.05, value_name = "FRACTION")]
+    #[arg(long, default_value_t = 0.05, value_name = "FRACTION", value_parser = parse::fraction)]
     accept: f64,
     /// What the spectrum is of: `score`, or an observable: `dijet_mass`, `dimuon_mass`, `ht`, `met`,
     /// `jet0_pt`, `jet_n30`, ... (another name lists them)
@@ -65,7 +68,7 @@ pub struct BumpArgs {
     #[command(flatten)]
     peak: PeakArgs,
     /// Standard deviation of the bump
-    #[arg(long, value_name = "SIGMA")]
+    #[arg(long, value_name = "SIGMA", value_parser = parse::positive)]
     width: f64,
     /// Toys for the look-elsewhere effect
     #[arg(long, default_value_t = 200, value_name = "N",
@@ -79,6 +82,9 @@ pub struct BumpArgs {
     #[command(flatten)]
     output: ToyOutputArgs,
 }
+
+/// Up to here each whole number is a number in floating point of its own.
+const COUNT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What toys of the background alone say of the largest q₀.
 struct Global {
@@ -151,23 +157,26 @@ fn from_table(path: &Path) -> Result<(Counts, serde_json::Value)> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("while reading the counts `{}`", path.display()))?;
     let (mut edges, mut counts) = (Vec::new(), Vec::new());
-    for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty()) {
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let refuse = |expected: &str| {
-            let text = format!(
-                "`{}`, line {}: expected {expected}, found `{line}`",
-                path.display(),
-                number + 1
-            );
-            UsageError(text)
+            let (file, number) = (path.display(), number + 1);
+            anyhow!("`{file}`, line {number}: expected {expected}, found `{line}`")
         };
         let numbers: Result<Vec<f64>, _> =
             line.split(',').map(|word| word.trim().parse()).collect();
-        let Ok([low, high, count]) = numbers.as_deref() else {
-            return Err(refuse("three numbers: low edge, high edge, count").into());
-        };
-        if edges.last().is_some_and(|last: &f64| last.to_bits() != low.to_bits()) {
-            return Err(refuse("a bin that begins where the one before ends").into());
+        if number == 0 {
+            // Not to lose a bin where there is no header.
+            ensure!(numbers.is_err(), refuse("a header such as `low,high,count`"));
+            continue;
         }
+        let Ok([low, high, count]) = numbers.as_deref() else {
+            return Err(refuse("three numbers: low edge, high edge, count"));
+        };
+        let begins = edges.last().is_none_or(|last: &f64| last.to_bits() == low.to_bits());
+        ensure!(begins, refuse("a bin that begins where the one before ends"));
+        // What is fitted are Poisson counts, and toys of them: a sum of weights has another likelihood.
+        let is_count = *count >= 0.0 && count.fract() == 0.0 && *count <= COUNT_MAX;
+        ensure!(is_count, refuse("a count of events, a whole number"));
         if edges.is_empty() {
             edges.push(*low);
         }
@@ -183,6 +192,8 @@ fn from_events(args: &BumpArgs) -> Result<(Counts, serde_json::Value)> {
     let missing = || UsageError("give `--model` and `--input`, or `--counts`".to_owned());
     let (model_path, input) =
         args.model.as_deref().zip(args.input.as_deref()).ok_or_else(missing)?;
+    // What cannot be scanned is refused before streams are scored.
+    args.peak.scan(&args.peak.edges()?, args.width)?;
     let model = LoadedModel::read(model_path, args.engine.into())?;
     let bar = progress_bar(0, "scoring");
     let background = Request::new(input, Role::Background);
@@ -200,9 +211,6 @@ fn from_events(args: &BumpArgs) -> Result<(Counts, serde_json::Value)> {
     let mut values = data.sample.columns[0].clone();
     let mut injected = 0;
     if let (Some(path), Some(fraction)) = (&args.inject, args.fraction) {
-        if !(0.0..=1.0).contains(&fraction) {
-            return Err(UsageError(format!("--fraction: expected 0 to 1, found {fraction}")).into());
-        }
         let signal = select(path, Role::Signal, &selection, &mut |n| bar.inc(n))?;
         ensure!(
             !signal.is_weighted,
@@ -356,5 +364,21 @@ mod tests {
         assert!(from_table(&path).unwrap_err().to_string().contains("line 3"));
         std::fs::write(&path, "low,high,count\n0,1\n").unwrap();
         assert!(from_table(&path).unwrap_err().to_string().contains("three numbers"));
+    }
+
+    #[test]
+    fn what_is_no_count_is_refused_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counts.csv");
+        for bad in ["3.5", "-1", "nan", "inf", "1e300"] {
+            let text = format!("low,high,count\n0,1,5\n\n1,2,{bad}\n2,3,1\n3,4,1\n");
+            std::fs::write(&path, text).unwrap();
+            let error = from_table(&path).unwrap_err();
+            assert!(error.to_string().contains("line 4: expected a count"), "{error}");
+            assert!(!error.is::<UsageError>());
+        }
+        std::fs::write(&path, "0,1,5\n1,2,5\n2,3,5\n3,4,5\n4,5,5\n").unwrap();
+        let error = from_table(&path).unwrap_err().to_string();
+        assert!(error.contains("line 1: expected a header"), "{error}");
     }
 }

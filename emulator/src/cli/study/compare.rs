@@ -13,7 +13,7 @@ use serde::Serialize;
 #[cfg(feature = "plot")]
 use super::compare_figures;
 use super::compare_text::{csv, table};
-use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs};
+use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, targets_khz};
 use super::report::{ModelRecord, TOOL};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
@@ -112,7 +112,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let contestants = contestants(args, &models)?;
     let outputs = args.output.files()?;
-    let options = options(args, &scheme);
+    let options = options(args, &scheme)?;
     let background =
         scored(&args.events.background, Role::Background, args.events.rows.as_ref(), &contestants)?;
     let mut signals = args
@@ -159,13 +159,13 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     print(&outputs.text())
 }
 
-fn options(args: &CompareArgs, scheme: &FillingScheme) -> Options {
-    Options {
-        targets_khz: args.rates.iter().map(|hz| hz / 1000.0).collect(),
+fn options(args: &CompareArgs, scheme: &FillingScheme) -> Result<Options> {
+    Ok(Options {
+        targets_khz: targets_khz(&args.rates, scheme.collision_rate_hz())?,
         collision_rate_hz: scheme.collision_rate_hz(),
         resamples: args.resamples,
         rng_seed: args.seed,
-    }
+    })
 }
 
 /// Called as it is in the tables.

@@ -1,5 +1,6 @@
 //! Options that the studies share: model, background, signals, filling scheme; where reports and toys go.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -56,12 +57,8 @@ pub struct SchemeArgs {
 impl SchemeArgs {
     /// The filling scheme that rates are for.
     pub fn load(&self) -> Result<FillingScheme> {
-        match self.filling_scheme.load()? {
-            Some(scheme) => Ok(scheme),
-            None => bail!(UsageError(
-                "rates need a filling scheme: `recorded` tells no rate of collisions".to_owned()
-            )),
-        }
+        let why = "rates need a filling scheme: `recorded` tells no rate of collisions";
+        self.filling_scheme.load_collisions(why)
     }
 }
 
@@ -81,7 +78,7 @@ pub struct SampleArgs {
     #[command(flatten)]
     pub events: BackgroundArgs,
     /// With accepted events as background: of how many scored crossings they are
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub out_of: Option<u64>,
     #[command(flatten)]
     pub scheme: SchemeArgs,
@@ -160,12 +157,46 @@ impl ToyOutputArgs {
             bail!(UsageError(format!("`{}` exists\n{hint}", path.display())));
         }
         let outputs = Outputs::new(stem, *force || self.resume)?;
+        if self.resume {
+            tell_of_new_journal(&path);
+        }
         let journal = match self.resume {
             true => Journal::resume(&path, &configuration)?,
             false => Journal::create(&path, &configuration)?,
         };
         Ok((journal, Some(outputs)))
     }
+}
+
+/// Says so where `--resume` finds nothing to go on with: the path may be mistyped, and hours begin again.
+pub fn tell_of_new_journal(path: &Path) {
+    if !path.exists() {
+        let path = path.display();
+        eprintln!("note: there is no `{path}` to go on with: `--resume` begins it anew");
+    }
+}
+
+/// Refuses a list in which something occurs twice: it would be done twice and say nothing new, and most likely
+/// something else was meant.
+pub fn each_once<T: PartialEq + Display>(option: &str, values: &[T]) -> Result<()> {
+    let twice = values.iter().enumerate().find(|(k, value)| values[..*k].contains(value));
+    let Some((_, value)) = twice else { return Ok(()) };
+    bail!(UsageError(format!("`{option}`: expected each value once, found {value} twice")))
+}
+
+/// Target rates, given in Hz, in kHz: each once, and none above that of collisions.
+pub fn targets_khz(rates_hz: &[f64], collision_rate_hz: f64) -> Result<Vec<f64>> {
+    let targets_khz: Vec<f64> = rates_hz.iter().map(|hz| hz / 1000.0).collect();
+    let highest_khz = collision_rate_hz / 1000.0;
+    if let Some(khz) = targets_khz.iter().find(|khz| **khz > highest_khz) {
+        bail!(UsageError(format!(
+            "`--rates`: expected at most the rate of collisions, {highest_khz} kHz, found {khz} kHz\n\
+             hint: `--filling-scheme` says which slots collide"
+        )));
+    }
+    let shown: Vec<String> = targets_khz.iter().map(|khz| format!("{khz} kHz")).collect();
+    each_once("--rates", &shown)?;
+    Ok(targets_khz)
 }
 
 /// The scores of a sample, with a progress bar.
@@ -197,4 +228,21 @@ pub fn signals(
         Ok(Signal { name: distinct(&sample.name, taken), sample, spectrum })
     };
     paths.iter().map(signal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_twice_is_refused_however_it_is_written() {
+        assert!(each_once("--x", &[1.0, 2.0, 3.0]).is_ok() && each_once::<f64>("--x", &[]).is_ok());
+        let error = each_once("--x", &[1.0, 2.0, 1.0]).unwrap_err();
+        assert!(error.is::<UsageError>() && error.to_string().contains("found 1 twice"), "{error}");
+        assert_eq!(targets_khz(&[1e3, 1e4], 1e4).unwrap(), [1.0, 10.0]);
+        let above = targets_khz(&[1e3, 1e4], 9999.0).unwrap_err();
+        assert!(above.is::<UsageError>() && above.to_string().contains("9.999 kHz, found 10 kHz"));
+        let rates = ["1kHz", "1000Hz"].map(|text| parse::frequency(text).unwrap());
+        assert!(targets_khz(&rates, 4e7).unwrap_err().to_string().contains("1 kHz twice"));
+    }
 }

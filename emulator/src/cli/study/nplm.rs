@@ -10,7 +10,7 @@ use scout40_studies::nplm::{Benchmark, EXP1D, Pool, Sample, Scaling, pairwise_di
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::inputs::ToyOutputArgs;
+use super::inputs::{ToyOutputArgs, each_once};
 #[cfg(feature = "plot")]
 use super::nplm_figures;
 use super::nplm_text::{csv, table};
@@ -18,6 +18,7 @@ use super::peak::PeakArgs;
 use super::report::TOOL;
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
+use crate::cli::parse;
 use crate::config::{LoadedModel, UsageError};
 use crate::new_physics::{Norm, Outcome, Settings, Source, Test, run as run_toys};
 use crate::observables::{Observable, Selected, Selection, select};
@@ -45,7 +46,7 @@ pub struct NplmArgs {
     study: ToyArgs,
     /// Size of the data: crossings, or a factor of the benchmark's; default: 1 for a benchmark, a tenth of the
     /// background otherwise
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = parse::positive)]
     exposure: Option<f64>,
 }
 
@@ -65,15 +66,17 @@ Examples:
 pub struct PowerArgs {
     #[command(flatten)]
     study: ToyArgs,
-    /// Sizes of the data: crossings, or factors of the benchmark's
-    #[arg(long, required = true, value_delimiter = ',', value_name = "X,...")]
+    /// Sizes of the data, each once: crossings, or factors of the benchmark's
+    #[arg(long, required = true, value_delimiter = ',', value_name = "X,...", value_parser = parse::positive)]
     exposures: Vec<f64>,
 }
 
 #[derive(Args, Debug)]
 struct ToyArgs {
     /// The published densities instead of streams
-    #[arg(long, value_enum, conflicts_with_all = ["model", "background", "signal"])]
+    #[arg(long, value_enum, conflicts_with_all = [
+        "model", "background", "reference", "signal", "accept", "observables", "isa", "plan",
+    ])]
     benchmark: Option<BenchmarkName>,
     /// The model that accepts events
     #[arg(long, value_name = "M.model", required_unless_present = "benchmark")]
@@ -88,43 +91,47 @@ struct ToyArgs {
     #[arg(long, num_args = 1.., value_name = "S.s40", required_unless_present = "benchmark")]
     signal: Vec<PathBuf>,
     /// Part of the background's crossings that the cut on the score accepts
-    #[arg(long, default_value_t = 0.05, value_name = "FRACTION")]
+    #[arg(long, default_value_t = 0.05, value_name = "FRACTION", value_parser = parse::fraction)]
     accept: f64,
     /// What to look at, each by a test of its own: `score`, or an observable: `dijet_mass`, `ht`, `met`,
-    /// `jet0_pt`, ... (another name lists them); `a+b` for both in one test
+    /// `jet0_pt`, ... (another name lists them); `a+b` for both in one test. Each test once
     #[arg(long, num_args = 1.., default_values = ["dijet_mass", "score"], value_name = "NAME")]
     observables: Vec<String>,
-    /// Injected fractions of crossings, or factors of the benchmark's signal
-    #[arg(long, value_delimiter = ',', value_name = "X,...")]
+    /// Injected fractions of crossings, or factors of the benchmark's signal, each once
+    #[arg(long, value_delimiter = ',', value_name = "X,...", value_parser = parse::positive)]
     strengths: Vec<f64>,
     /// Events of the reference; default: all that the data leave
-    #[arg(long, value_name = "N")]
-    reference_events: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    reference_events: Option<u32>,
     /// The test
     #[arg(long, value_enum, default_value = "kernel")]
     test: TestName,
     #[command(flatten)]
     peak: PeakArgs,
     /// Standard deviation of the bump that `--test bump` looks for
-    #[arg(long, value_name = "SIGMA", required_if_eq("test", "bump"))]
+    #[arg(long, value_name = "SIGMA", required_if_eq("test", "bump"), value_parser = parse::positive)]
     width: Option<f64>,
-    /// Width of the Gaussians; default: the 90 % quantile of distances between reference events (exp1d: 0.3)
-    #[arg(long, value_name = "SIGMA")]
+    /// Width of the Gaussians of the kernel test; default: the 90 % quantile of distances between reference
+    /// events (exp1d: 0.3)
+    #[arg(long, value_name = "SIGMA", value_parser = parse::positive)]
     sigma: Option<f64>,
-    /// Number of centres of the kernel test
-    #[arg(long, default_value_t = 3000, value_name = "M")]
-    centres: usize,
-    /// Penalty of the kernel test
-    #[arg(long, default_value_t = 1e-10, value_name = "LAMBDA")]
-    lambda: f64,
+    /// Number of centres of the kernel test [default: 3000]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
+    centres: Option<u32>,
+    /// Penalty of the kernel test [default: 1e-10]
+    #[arg(long, value_name = "LAMBDA", value_parser = parse::positive)]
+    lambda: Option<f64>,
     /// Steps of the network's training; the published toys took 300000, of which the last 200000 add 0.2 to t
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
-    epochs: u32,
+    /// [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    epochs: Option<u32>,
     /// Uncertainty of the expected number of events, 0.05 for 5 %: a nuisance parameter of the network test
-    #[arg(long, value_name = "FRACTION")]
+    #[arg(long, value_name = "FRACTION", value_parser = parse::fraction)]
     norm_error: Option<f64>,
     /// Makes the data of all toys e^X times as many as expected, to see what becomes of a test
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "X")]
+    // e^5 is beyond anything that is still called an uncertainty.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "X",
+          value_parser = parse::between(-5.0, 5.0))]
     norm_shift: f64,
     /// Toys without signal; at least 10
     #[arg(long, default_value_t = 200, value_name = "N",
@@ -191,23 +198,17 @@ pub fn run_nplm(args: &NplmArgs) -> Result<()> {
 }
 
 pub fn run_power(args: &PowerArgs) -> Result<()> {
+    each_once("--exposures", &args.exposures)?;
     run(&args.study, prepare(&args.study)?, args.exposures.clone(), "power")
 }
 
 fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static str) -> Result<()> {
-    for &value in exposures.iter().chain(&args.strengths) {
-        if !(value > 0.0 && value.is_finite()) {
-            let text =
-                format!("exposures and strengths: expected numbers above zero, found {value}");
-            return Err(UsageError(text).into());
-        }
-    }
     let mut strengths = args.strengths.clone();
     if strengths.is_empty() {
         strengths = if args.benchmark.is_some() { vec![1.0] } else { vec![1e-3, 1e-2] };
     }
     strengths.sort_by(f64::total_cmp);
-    let norm = norm(args)?;
+    let norm = Norm { error: args.norm_error, shift: args.norm_shift };
     let configuration = json!({
         "input": prepared.record, "observables": args.observables, "exposures": exposures,
         "strengths": strengths, "units": prepared.units,
@@ -260,24 +261,42 @@ fn run(args: &ToyArgs, prepared: Prepared, exposures: Vec<f64>, study: &'static 
     print(&outputs.text())
 }
 
-fn norm(args: &ToyArgs) -> Result<Norm> {
-    let Norm { error, shift } = Norm { error: args.norm_error, shift: args.norm_shift };
-    let refuse = |text: String| Err(UsageError(text).into());
-    if error.is_some_and(|error| !(error > 0.0 && error <= 1.0)) {
-        return refuse(format!(
-            "`--norm-error`: expected a fraction above 0, at most 1, found {}",
-            args.norm_error.unwrap_or(0.0)
-        ));
+/// Options of one test beside another would say nothing; clap knows no conflict with a value.
+fn check_options(args: &ToyArgs) -> Result<()> {
+    let given = [
+        (TestName::Kernel, "--sigma", args.sigma.is_some()),
+        (TestName::Kernel, "--centres", args.centres.is_some()),
+        (TestName::Kernel, "--lambda", args.lambda.is_some()),
+        (TestName::Network, "--epochs", args.epochs.is_some()),
+        (TestName::Network, "--norm-error", args.norm_error.is_some()),
+        (TestName::Bump, "--width", args.width.is_some()),
+    ];
+    let of_peak = args.peak.given().map(|(option, is_given)| (TestName::Bump, option, is_given));
+    let mut wrong = given.into_iter().chain(of_peak);
+    match wrong.find(|(test, _, is_given)| *is_given && *test != args.test) {
+        Some((test, option, _)) => {
+            let [test, asked] = [test, args.test].map(|test| {
+                test.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+            });
+            let text = format!(
+                "`{option}` belongs to `--test {test}` and does nothing with `--test {asked}`\n\
+                 hint: leave it out, or add `--test {test}`"
+            );
+            Err(UsageError(text).into())
+        }
+        None => Ok(()),
     }
-    // e^5 is beyond anything that is still called an uncertainty.
-    if !(-5.0..=5.0).contains(&shift) {
-        return refuse(format!("`--norm-shift`: expected -5 to 5, found {shift}"));
-    }
-    if error.is_some() && args.test != TestName::Network {
-        let text = "`--norm-error`: only the network test has nuisance parameters\nhint: add `--test network`";
-        return refuse(text.to_owned());
-    }
-    Ok(Norm { error, shift })
+}
+
+/// `a+b` and `b+a` are one test, and `a+a` has no more to look at than `a`.
+fn each_once_in_any_order(lists: &[String]) -> Result<()> {
+    let sorted = |list: &String| {
+        let mut names: Vec<&str> = list.split('+').collect();
+        each_once("--observables", &names)?;
+        names.sort_unstable();
+        Ok(names.join("+"))
+    };
+    each_once("--observables", &lists.iter().map(sorted).collect::<Result<Vec<_>>>()?)
 }
 
 /// What the table says of the norm; nothing where nothing was asked.
@@ -295,7 +314,9 @@ fn norm_line(norm: Norm) -> String {
 
 fn prepare(args: &ToyArgs) -> Result<Prepared> {
     // Wrong options are refused before streams are scored.
-    norm(args)?;
+    check_options(args)?;
+    each_once("--strengths", &args.strengths)?;
+    each_once_in_any_order(&args.observables)?;
     match args.benchmark {
         Some(benchmark) => prepare_benchmark(args, benchmark),
         None => prepare_events(args),
@@ -304,9 +325,13 @@ fn prepare(args: &ToyArgs) -> Result<Prepared> {
 
 fn test(args: &ToyArgs, sigma: f64) -> Result<Test> {
     Ok(match args.test {
-        TestName::Kernel => Test::Kernel(KernelConfig::published(sigma, args.centres, args.lambda)),
+        TestName::Kernel => {
+            let centres = args.centres.unwrap_or(3000) as usize;
+            Test::Kernel(KernelConfig::published(sigma, centres, args.lambda.unwrap_or(1e-10)))
+        }
         TestName::Network => {
-            Test::Network(NetworkConfig { epochs: args.epochs, ..NetworkConfig::published() })
+            let epochs = args.epochs.unwrap_or(100_000);
+            Test::Network(NetworkConfig { epochs, ..NetworkConfig::published() })
         }
         TestName::Count => Test::Count,
         TestName::Bump => {
@@ -320,7 +345,7 @@ fn test(args: &ToyArgs, sigma: f64) -> Result<Test> {
 
 fn prepare_benchmark(args: &ToyArgs, benchmark: BenchmarkName) -> Result<Prepared> {
     let sized = |benchmark: Benchmark| {
-        let n = args.reference_events.map_or(benchmark.n_reference, |n| n.min(10_000_000) as u32);
+        let n = args.reference_events.unwrap_or(benchmark.n_reference);
         Source::Benchmark(Benchmark { n_reference: n, ..benchmark })
     };
     let (sources, sigma): (Vec<_>, f64) = match benchmark {
@@ -437,7 +462,7 @@ fn tests(
                     pool: Box::new(pool),
                     background_efficiency: background.efficiency(),
                     signal_efficiency: signal.efficiency(),
-                    n_reference: args.reference_events,
+                    n_reference: args.reference_events.map(|n| n as usize),
                 },
             ));
         }

@@ -50,9 +50,33 @@ fn significance(observable: &str, outcome: &Outcome, null: &Null, units: [&str; 
             |z: &crate::new_physics::Spread| Interval { value: z.value, low: z.low, high: z.high };
         let curve: Vec<(f64, Interval)> = same.iter().map(|p| (p.strength, of(&p.z))).collect();
         let signal = &same[0].signal;
-        plot = if one_strength { plot.points(signal, &curve) } else { plot.curve(signal, &curve) };
+        plot = match one_strength {
+            true => plot.points(signal, &curve),
+            false => plot.curve(signal, &straight_in_strength(&curve)),
+        };
     }
     plot
+}
+
+/// Pieces of a line between two strengths: each is straight on the logarithmic axis, all of them as good as the
+/// curve that a straight line in the strength is there.
+const N_PIECES: u32 = 24;
+
+/// The curve by which the table finds the strength that reaches a level: straight between strengths, not between
+/// their logarithms.
+fn straight_in_strength(curve: &[(f64, Interval)]) -> Vec<(f64, Interval)> {
+    let between = |pair: &[(f64, Interval)]| {
+        let [(x, y), (x_after, after)] = [pair[0], pair[1]];
+        (0..N_PIECES).map(move |k| {
+            // Equal pieces on the axis.
+            let at = x * (x_after / x).powf(f64::from(k) / f64::from(N_PIECES));
+            let part = (at - x) / (x_after - x);
+            let mix = |from: f64, to: f64| if k == 0 { from } else { from + part * (to - from) };
+            let value = mix(y.value, after.value);
+            (at, Interval { value, low: mix(y.low, after.low), high: mix(y.high, after.high) })
+        })
+    };
+    curve.windows(2).flat_map(between).chain(curve.last().copied()).collect()
 }
 
 fn statistic(observable: &str, null: &Null) -> Result<Plot, scout40_studies::Error> {
@@ -81,4 +105,33 @@ fn statistic(observable: &str, null: &Null) -> Result<Plot, scout40_studies::Err
         .note(&note)
         .steps("toys", &edges, &histogram.bins())
         .line(&described_by, &expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use scout40_studies::power::crossing;
+
+    use super::*;
+
+    #[test]
+    fn the_figure_reaches_a_level_where_the_table_says() {
+        let of =
+            |(x, value): (f64, f64)| (x, Interval { value, low: value - 1.0, high: value + 2.0 });
+        let curve = [(1e-4, 0.1), (1e-3, 1.2), (1e-2, 6.0)].map(of);
+        let drawn = straight_in_strength(&curve);
+        assert!(curve.iter().all(|point| drawn.contains(point)), "what was measured stays");
+        let table: Vec<_> = curve.iter().map(|(x, y)| (*x, y.value, 0.0)).collect();
+        for level in [0.5, 2.0, 5.0] {
+            let (expected, _) = crossing(&table, level).unwrap();
+            // As it is drawn: straight in the logarithm from point to point.
+            let pair = drawn.windows(2).find(|pair| pair[1].1.value >= level).unwrap();
+            let [(x, y), (x_after, after)] = [pair[0], pair[1]];
+            let part = (level - y.value) / (after.value - y.value);
+            let seen = x * (x_after / x).powf(part);
+            assert!((seen / expected - 1.0).abs() < 5e-3, "{level}: {seen} {expected}");
+        }
+        let widths = drawn.iter().map(|(_, y)| y.high - y.low);
+        assert!(widths.into_iter().all(|width| (width - 3.0).abs() < 1e-12));
+        assert!(straight_in_strength(&[]).is_empty());
+    }
 }

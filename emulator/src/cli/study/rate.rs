@@ -11,7 +11,7 @@ use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs, each_once, targets_khz};
 #[cfg(feature = "plot")]
 use super::rate_figures;
 use super::rate_text;
@@ -77,10 +77,11 @@ pub struct RateArgs {
     #[arg(long, num_args = 1.., value_name = "B.s40", requires = "pile_up")]
     pile_up_check: Vec<PathBuf>,
     /// Pile-up to forecast the rate for
-    #[arg(long, value_delimiter = ',', value_name = "X,...", requires = "pile_up")]
+    #[arg(long, value_delimiter = ',', value_parser = parse::between(0.0, 1000.0), value_name = "X,...",
+          requires = "pile_up")]
     forecast: Vec<f64>,
     /// Width of a range of pile-up
-    #[arg(long, default_value_t = 5.0, value_name = "X")]
+    #[arg(long, default_value_t = 5.0, value_parser = parse::between(0.1, 100.0), value_name = "X")]
     pile_up_width: f64,
     /// Write the working points as a menu for `scout40 run --menu`
     #[arg(long, value_name = "POINTS.toml")]
@@ -129,6 +130,8 @@ pub struct Results {
 pub fn run(args: &RateArgs) -> Result<()> {
     let scheme = args.samples.scheme.load()?;
     check(args)?;
+    let collision_rate_hz = scheme.collision_rate_hz();
+    let targets_khz = target_rates(args, collision_rate_hz)?;
     let outputs = args.output.files()?;
     if let Some(path) = &args.write_menu {
         refuse_overwrite(path, args.output.force)?;
@@ -136,9 +139,8 @@ pub fn run(args: &RateArgs) -> Result<()> {
     let model = args.scorer.load()?;
     let model = model.as_ref();
     let lines = lines(args, model)?;
-    let collision_rate_hz = scheme.collision_rate_hz();
     let (sample, spectrum) = args.samples.background(model, &[])?;
-    let points = points(args, &spectrum, collision_rate_hz, model)?;
+    let points = points(args, &spectrum, collision_rate_hz, &targets_khz, model)?;
     let background = if lines.is_empty() {
         let (name, counts) = (sample.name.clone(), MenuCounts::new(0, points.len()));
         Counted { name, sample, spectrum, counts }
@@ -192,17 +194,17 @@ fn check(args: &RateArgs) -> Result<()> {
         let text = "`--out-of` tells nothing of what a menu or pile-up did to events that were not accepted";
         return Err(UsageError(text.to_owned()).into());
     }
-    if !(args.pile_up_width >= 0.1 && args.pile_up_width <= 100.0) {
-        let found = args.pile_up_width;
-        let text = format!("`--pile-up-width`: expected a number from 0.1 to 100, found {found}");
-        return Err(UsageError(text).into());
-    }
-    if let Some(x) = args.forecast.iter().find(|x| !(0.0..=1000.0).contains(*x)) {
-        let text = format!("`--forecast`: expected a pile-up from 0 to 1000, found {x}");
-        return Err(UsageError(text).into());
-    }
+    each_once("--forecast", &args.forecast)?;
     let all = args.pile_up.iter().chain(&args.pile_up_check);
     all.chain(&args.signal).try_for_each(|path| check_out_of(path, None))
+}
+
+fn target_rates(args: &RateArgs, collision_rate_hz: f64) -> Result<Vec<f64>> {
+    let mut targets_khz = targets_khz(&args.rates, collision_rate_hz)?;
+    if targets_khz.is_empty() && args.threshold.is_empty() {
+        targets_khz = vec![1.0, 10.0];
+    }
+    Ok(targets_khz)
 }
 
 /// The lines beside the model.
@@ -269,22 +271,12 @@ fn points(
     args: &RateArgs,
     background: &Spectrum,
     collision_rate_hz: f64,
+    targets_khz: &[f64],
     model: Option<&LoadedModel>,
 ) -> Result<Vec<WorkingPoint>> {
-    let mut targets_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
-    if targets_khz.is_empty() && args.threshold.is_empty() {
-        targets_khz = vec![1.0, 10.0];
-    }
-    let highest_khz = collision_rate_hz / 1000.0;
-    if let Some(khz) = targets_khz.iter().find(|&&khz| khz > highest_khz) {
-        let text =
-            format!("--rates: expected at most {highest_khz} kHz of collisions, found {khz}");
-        return Err(UsageError(text).into());
-    }
-    working_points(background, collision_rate_hz, &targets_khz, &args.threshold, model)
-        .with_context(|| {
-            format!("while finding thresholds with `{}`", args.samples.events.background.display())
-        })
+    working_points(background, collision_rate_hz, targets_khz, &args.threshold, model).with_context(
+        || format!("while finding thresholds with `{}`", args.samples.events.background.display()),
+    )
 }
 
 fn counted(

@@ -11,7 +11,9 @@ use scout40_studies::spectrum::Spectrum;
 use serde::Serialize;
 
 use super::compare::distinct;
-use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, signals};
+use super::inputs::{
+    BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, each_once, scored, signals, targets_khz,
+};
 use super::report::{SchemeRecord, TOOL, stem_of};
 #[cfg(feature = "plot")]
 use super::roc_figures;
@@ -62,9 +64,9 @@ pub struct RocArgs {
     #[command(flatten)]
     signals: SignalArgs,
     /// Number of folds; 1: train on all rows, which needs `--test`
-    #[arg(long, default_value_t = 5, value_name = "K")]
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     folds: u64,
-    /// Seeds to train each fold with; default: the recipe's
+    /// Seeds to train each fold with, each once; default: the recipe's
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     seeds: Vec<u64>,
     /// Background rates to compare at
@@ -72,10 +74,10 @@ pub struct RocArgs {
           value_name = "RATE,...")]
     rates: Vec<f64>,
     /// False positive rates to compare at
-    #[arg(long, value_delimiter = ',', default_value = "1e-5", value_name = "X,...")]
+    #[arg(long, value_delimiter = ',', default_value = "1e-5", value_parser = parse::fraction, value_name = "X,...")]
     fpr: Vec<f64>,
     /// Fraction of signal that average precision is for
-    #[arg(long, default_value_t = 0.001, value_name = "X")]
+    #[arg(long, default_value_t = 0.001, value_parser = parse::part, value_name = "X")]
     prevalence: f64,
     #[command(flatten)]
     scheme: SchemeArgs,
@@ -131,12 +133,11 @@ pub struct Results {
 pub fn run(args: &RocArgs) -> Result<()> {
     let scheme = args.scheme.load()?;
     let outputs = args.output.files()?;
-    let rates = args.rates.iter().map(|hz| Target::RateKhz(hz / 1000.0));
+    let rates =
+        targets_khz(&args.rates, scheme.collision_rate_hz())?.into_iter().map(Target::RateKhz);
+    each_once("--fpr", &args.fpr)?;
+    each_once("--seeds", &args.seeds)?;
     let fractions = args.fpr.iter().map(|&fraction| Target::FalsePositiveRate(fraction));
-    if let Some(x) = args.fpr.iter().find(|x| !(**x > 0.0 && **x <= 1.0)) {
-        let text = format!("`--fpr`: expected a fraction above 0 and up to 1, found {x}");
-        return Err(UsageError(text).into());
-    }
     let settings = Settings {
         collision_rate_hz: scheme.collision_rate_hz(),
         targets: rates.chain(fractions).collect(),

@@ -17,6 +17,7 @@ use super::report::{
 };
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, refuse_overwrite};
+use crate::cli::parse;
 use crate::config::{LoadedModel, UsageError};
 use crate::study::points::{WorkingPoint, menu_toml};
 use crate::study::sample::Sample;
@@ -47,19 +48,19 @@ pub struct ScanArgs {
     #[command(flatten)]
     signals: SignalArgs,
     /// Points for each factor of ten in rate
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_decade: u32,
     /// Background events that the best eps_S / sqrt(eps_B) has to leave: fewer fluctuate
-    #[arg(long, default_value_t = 10.0, value_name = "N")]
+    #[arg(long, default_value_t = 10.0, value_name = "N", value_parser = parse::at_least(1.0))]
     min_background: f64,
     /// Regularisation of the AMS, in events
-    #[arg(long, default_value_t = 10.0, value_name = "N")]
+    #[arg(long, default_value_t = 10.0, value_name = "N", value_parser = parse::positive)]
     b_r: f64,
     /// Expected background before any cut; default: the sum of weights
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::positive)]
     expected_background: Option<f64>,
     /// Expected events of each signal before any cut; default: the sum of weights
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse::positive)]
     expected_signal: Option<f64>,
     /// Write the chosen thresholds as a menu for `scout40 run --menu`
     #[arg(long, value_name = "POINTS.toml")]

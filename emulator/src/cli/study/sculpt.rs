@@ -8,7 +8,7 @@ use scout40_studies::observable::Histogram;
 use scout40_studies::quantity::{Binning, Quantity};
 use serde::Serialize;
 
-use super::inputs::{OutputArgs, SampleArgs, ScorerArgs};
+use super::inputs::{OutputArgs, SampleArgs, ScorerArgs, each_once, targets_khz};
 use super::rate_text::points_text;
 use super::report::{
     ModelRecord, SchemeRecord, TOOL, aligned, background_text, quoted, row, short,
@@ -41,7 +41,7 @@ pub struct SculptArgs {
     scorer: ScorerArgs,
     #[command(flatten)]
     samples: SampleArgs,
-    /// The observables
+    /// The observables, each once
     #[arg(
         long,
         value_delimiter = ',',
@@ -83,10 +83,10 @@ pub fn run(args: &SculptArgs) -> Result<()> {
     let scheme = args.samples.scheme.load()?;
     let outputs = args.output.files()?;
     let observables = observables(args)?;
+    let mut targets_khz = targets_khz(&args.rates, scheme.collision_rate_hz())?;
     let model = args.scorer.load()?;
     let model = model.as_ref();
     let (_, background) = args.samples.background(model, &[])?;
-    let mut targets_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
     if targets_khz.is_empty() && args.threshold.is_empty() {
         targets_khz = vec![10.0, 100.0];
     }
@@ -130,6 +130,7 @@ pub fn run(args: &SculptArgs) -> Result<()> {
 /// The observables and their empty histograms.
 fn observables(args: &SculptArgs) -> Result<Vec<(Quantity, Histogram)>> {
     let mut observables = Vec::new();
+    each_once("--observable", &args.observable)?;
     for name in &args.observable {
         let quantity = Quantity::parse(name).map_err(|error| UsageError(error.to_string()))?;
         let Binning { n_bins, min, max } = quantity.binning();
@@ -163,6 +164,12 @@ fn table(shapes: &[Shapes]) -> String {
         "p: that accepted and rejected events have one shape (Kolmogorov-Smirnov on bins); \
          carved: a rise of at least {CARVED_SIGMA} sigma, the largest of all pairs of bins"
     );
+    let all_pass =
+        |cut: &Cut| cut.found.as_ref().is_some_and(|found| found.ks_probability.is_none());
+    if shapes.iter().flat_map(|shapes| &shapes.cuts).any(all_pass) {
+        text +=
+            "-: all events with this observable are accepted, there is nothing to compare with\n";
+    }
     text
 }
 
@@ -178,7 +185,7 @@ fn cells(shapes: &Shapes, cut: &Cut) -> Vec<String> {
     let Some(found) = &cut.found else { return cells };
     cells.push(format!("{:.4}", found.sculpting.jensen_shannon));
     cells.push(format!("{:.4}", found.sculpting.kolmogorov_smirnov));
-    cells.push(short(found.ks_probability));
+    cells.push(found.ks_probability.map_or("-".to_owned(), short));
     cells.push(found.peak.map_or("nowhere".to_owned(), |peak| {
         let unit = match shapes.quantity.unit() {
             "" => String::new(),

@@ -10,7 +10,10 @@ use scout40_replay::source::FileSource;
 use scout40_studies::spectrum::Spectrum;
 use serde::{Deserialize, Serialize};
 
-use super::inputs::{BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal};
+use super::inputs::{
+    BackgroundArgs, OutputArgs, SchemeArgs, SignalArgs, scored, scored_signal, targets_khz,
+    tell_of_new_journal,
+};
 use super::report::{TOOL, aligned, quoted, row, short};
 use crate::cli::engine::EngineArgs;
 use crate::cli::output::{print, progress_bar};
@@ -52,7 +55,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "B2.s40")]
     test: Option<PathBuf>,
     /// Part of the rows, the last ones, to test with
-    #[arg(long, default_value_t = 0.3, value_name = "FRACTION", conflicts_with = "test")]
+    #[arg(long, default_value_t = 0.3, value_parser = parse::part, value_name = "FRACTION", conflicts_with = "test")]
     held_out: f64,
     #[command(flatten)]
     signals: SignalArgs,
@@ -176,6 +179,9 @@ pub fn run(args: &TuneArgs) -> Result<()> {
         );
         std::fs::remove_file(&args.journal).with_context(|| format!("while removing `{path}`"))?;
     }
+    if args.resume {
+        tell_of_new_journal(&args.journal);
+    }
     let (mut journal, mut entries): (Journal, Vec<Entry>) = Journal::open(&args.journal, &head)?;
     let bar = progress_bar(recipes.len() as u64, "candidates");
     for recipe in &recipes {
@@ -237,11 +243,6 @@ fn split(args: &TuneArgs) -> Result<Split> {
     if let Some(test) = &args.test {
         return Ok(Split { training: rows, test: (test.clone(), None) });
     }
-    if !(args.held_out > 0.0 && args.held_out < 1.0) {
-        let text =
-            format!("`--held-out`: expected a fraction between 0 and 1, found {}", args.held_out);
-        return Err(UsageError(text).into());
-    }
     let n_held_out = ((rows.end - rows.start) as f64 * args.held_out).round() as u64;
     let edge = rows.end - n_held_out;
     Ok(Split {
@@ -256,7 +257,7 @@ fn head(args: &TuneArgs, split: &Split, collision_rate_hz: f64) -> Result<Head> 
         let index = index.with_context(|| format!("`{}` has no index", path.display()))?;
         Ok(format!("{:016x}", index.digest))
     };
-    let mut rates_khz: Vec<f64> = args.rates.iter().map(|hz| hz / 1000.0).collect();
+    let mut rates_khz = targets_khz(&args.rates, collision_rate_hz)?;
     if let Objective::EfficiencyAtKhz(khz) = args.objective
         && !rates_khz.contains(&khz)
     {

@@ -7,6 +7,26 @@ use proptest::prelude::*;
 
 use super::specification::{SlowEncoder, other, read_orbit};
 use super::*;
+
+/// Whoever adds a column, or sends one more, has to say so there.
+#[test]
+fn the_document_names_each_column_that_does_not_travel_and_no_other() {
+    let text = include_str!("../../../../docs/network.md");
+    let (_, table) = text.split_once("What does not travel").unwrap();
+    let (table, _) = table.split_once("What is sent").unwrap();
+    // Of these two bits are sent.
+    let named: ColumnSet =
+        table.split('`').filter_map(Column::from_name).filter(|&c| c != Column::JetQual).collect();
+    let further = |column: &Column| {
+        let spec = column.spec();
+        crate::event::Collection::FURTHER.contains(&spec.collection)
+            || spec.group == Group::FurtherCounts
+    };
+    let left_out = ColumnSet::ALL.minus(native_columns());
+    let expected: ColumnSet = left_out.iter().filter(|column| !further(column)).collect();
+    assert_eq!(named.names().to_string(), expected.names().to_string());
+    assert!(left_out.iter().filter(further).count() > 20 && table.contains("Puppi candidates"));
+}
 use crate::event::{Collection, Dtype};
 use crate::lhc::Bx;
 use crate::raw::dth::OrbitDecoder;

@@ -13,7 +13,7 @@ use crate::import::files::name_of;
 use crate::lhc::lumi_section_of_orbit;
 use crate::raw::ORBIT_BYTES_MAX;
 use crate::raw::crossing::OrbitEvents;
-use crate::raw::native64::EventHeader;
+use crate::raw::native64::{EventHeader, Events};
 use crate::raw::objects::Payload;
 use crate::raw::report::{Report, Trouble};
 use crate::raw::run3::Source;
@@ -49,14 +49,31 @@ pub(super) fn open(
     asked: Option<Payload>,
     report: &mut Report,
 ) -> Result<Opened, ImportError> {
-    let file = File::open(path).map_err(ImportError::io(path, "open it"))?;
-    let mut sample = Vec::new();
-    let read = (&file).take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
-    read.map_err(ImportError::io(path, "read it"))?;
-    let words = payload_of(path, asked, &[sample])?;
+    let words = match asked {
+        Some(words) => words,
+        None => payload_of(path, None, &sample(path)?)?,
+    };
     let n_orbits = count_orbits(&mut Native64Input::open(path, words, &mut Report::default())?)?;
     let input = Box::new(Native64Input::open(path, words, report)?);
     Ok(Opened { input, columns: words.columns(), n_orbits })
+}
+
+/// The first orbits that have objects, as far as they tell what the words are: before them there may be any number
+/// of zero words and of events without objects.
+fn sample(path: &Path) -> Result<Vec<Vec<u8>>, ImportError> {
+    let mut unread = Report::default();
+    // What the words are is not asked while orbits are only gathered.
+    let mut input = Native64Input::open(path, Payload::Puppi, &mut unread)?;
+    let (mut orbits, mut left) = (Vec::new(), SAMPLE_BYTES);
+    while input.key.is_some() && left > 0 {
+        if Events::new(&input.payload).flatten().any(|event| event.header.n_words > 0) {
+            let orbit = &input.payload[..input.payload.len().min(left)];
+            left -= orbit.len();
+            orbits.push(orbit.to_vec());
+        }
+        input.advance(&mut unread)?;
+    }
+    Ok(orbits)
 }
 
 impl Native64Input {

@@ -395,6 +395,40 @@ fn sources_that_are_not_read_are_skipped_and_named() {
 }
 
 #[test]
+fn bare_events_are_read_however_their_file_begins() {
+    let orbits = native_orbits(&[10, 11]).concat();
+    let whole = read(std::slice::from_ref(&orbits)).unwrap();
+    // More zero words, and more events without objects, than are looked at to find out what words are.
+    let mut empty = Vec::new();
+    for orbit in 0..(SAMPLE_BYTES / 8 / 2000) as u32 + 2 {
+        for number in 1..=2000 {
+            let header =
+                native64::EventHeader { error: false, run: 7, orbit, bx: bx(number), n_words: 0 };
+            push_event(header, &[], &mut empty);
+        }
+    }
+    assert!(empty.len() > SAMPLE_BYTES);
+    let later = native_orbits(&[1000, 1001]).concat();
+    for begin in [vec![0; 8], vec![0; SAMPLE_BYTES + 8], empty.clone()] {
+        let n_before = if begin == empty { empty.len() / 8 } else { 0 };
+        let rest = if n_before > 0 { &later } else { &orbits };
+        let outcome = read(&[[&begin[..], rest].concat()]).unwrap();
+        assert!(outcome.report.is_empty(), "{:?}", outcome.report);
+        assert_eq!(outcome.bxs().len(), n_before + whole.bxs().len());
+        assert_eq!(outcome.bxs()[n_before..], *whole.bxs());
+        let n: i16 = outcome.events.get::<i16>(Column::PuppiN).iter().sum();
+        assert_eq!(usize::try_from(n).unwrap(), 3 * whole.bxs().len());
+    }
+    // The first event twice: once it is read, the orbit is whole.
+    let event = orbits.len() / 6;
+    let outcome = read(&[[&orbits[..event], &orbits].concat()]).unwrap();
+    assert_eq!((outcome.bxs(), outcome.count(Trouble::DuplicateBx)), (whole.bxs(), 1));
+    // Nothing but events without objects: nothing tells what they would be.
+    let error = read(&[empty]).err().unwrap().to_string();
+    assert!(error.contains("no event has objects") && error.contains("--payload"), "{error}");
+}
+
+#[test]
 fn an_event_of_another_orbit_or_twice_is_not_taken() {
     let mut bytes = native_orbits(&[10]).concat();
     let mut second = native_orbits(&[10]).concat();
