@@ -489,7 +489,9 @@ fn models_whose_columns_are_not_made_once_each_are_refused_before_anything_is_ma
 
 #[test]
 fn models_whose_parts_do_not_fit_together_are_refused() {
-    let spoiled: [fn(&mut GeneratorModel); 11] = [
+    let spoiled: [fn(&mut GeneratorModel); 12] = [
+        // Factors of pile-up beyond what numbers can hold.
+        |model| model.pile_up.as_mut().unwrap().reference = 1e-300,
         |model| model.jet_bins = vec![3],
         |model| model.kinds[0].ranks[1].hazards.truncate(3),
         |model| model.kinds[0].ranks[1].exponents.push(1.0),

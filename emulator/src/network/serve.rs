@@ -9,7 +9,9 @@
 mod orbits;
 
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -24,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
+use self::orbits::{AHEAD_OF_ALL, Makers};
 use super::Framing;
 use super::store::{Store, Stored};
 use crate::clock::Clock;
@@ -77,9 +80,9 @@ pub struct ConnectionReport {
     pub bytes: u64,
     /// Crossings sent.
     pub crossings: u64,
-    /// Crossings dropped because it was late.
+    /// Crossings dropped because it was late; of orbits, those of whole blocks, whatever the share.
     pub dropped_crossings: u64,
-    /// Crossings of damaged blocks, which boards have no way to tell of.
+    /// Crossings of damaged blocks, which boards have no way to tell of; of whole blocks, whatever the share.
     pub damaged_crossings: u64,
     /// Writes that waited for the client.
     pub stalls: u64,
@@ -122,6 +125,9 @@ struct Shared {
     timeout: Duration,
     clock: Clock,
     clients: Semaphore,
+    makers: Makers,
+    /// Blocks of orbits that may wait for others to be sent.
+    ahead: Arc<Semaphore>,
 }
 
 impl Server {
@@ -156,6 +162,8 @@ impl Server {
             timeout: options.timeout,
             clock: Clock::start(),
             clients: Semaphore::new(CLIENTS_MAX),
+            makers: Makers::default(),
+            ahead: Arc::new(Semaphore::new(AHEAD_OF_ALL)),
         };
         let ServeOptions { repeat, until_served, .. } = *options;
         Ok(Server { listeners, shared: Arc::new(shared), repeat, until_served })
@@ -178,6 +186,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
+            .max_blocking_threads(available_parallelism().map_or(1, NonZero::get).max(2))
             .build()
             .context("while starting the network")?;
         runtime.block_on(async {

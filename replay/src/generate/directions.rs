@@ -186,8 +186,8 @@ impl Loose {
 const CLOSED: u8 = 192;
 /// Units of logarithms.
 const LOG_UNITS: f64 = (1 << 24) as f64;
-/// The largest logarithm: a chance of one becomes one that lacks 1e-7.
-const LOG_MAX: f64 = 16.0 * LOG_UNITS;
+/// The largest logarithm: a chance of one becomes one that lacks 1e-17.
+const LOG_MAX: f64 = 40.0 * LOG_UNITS;
 
 /// Place of a jet and an object in a table of all ratios of their pT, where closed jets have places of their own.
 #[inline]

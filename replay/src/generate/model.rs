@@ -14,9 +14,11 @@ use crate::event::{Collection, Column, ColumnSet, Dtype};
 /// Most pile-up collisions of a crossing.
 pub const PILE_UP_MAX: u16 = 400;
 
+/// Least reference pile-up: keeps factors, powers of the ratio to it up to the twentieth, finite.
+const REFERENCE_MIN: f64 = 0.01;
 /// Most bins of anything.
 const BINS_MAX: usize = 64;
-/// Most hazards of a kind: each becomes a table of 20 kB.
+/// Most hazards of a kind: each becomes tables of up to 60 kB, a few kB in most models.
 const HAZARDS_MAX: usize = 2048;
 
 /// Events as a statistical model knows them.
@@ -224,7 +226,8 @@ impl GeneratorModel {
         sound(are_edges(&self.jet_bins) && are_edges(&self.lead_bins), "bins of jets")?;
         if let Some(pile_up) = &self.pile_up {
             let most = f64::from(PILE_UP_MAX);
-            sound(pile_up.reference > 0.0 && pile_up.reference <= most, "reference pile-up")?;
+            let in_range = (REFERENCE_MIN..=most).contains(&pile_up.reference);
+            sound(in_range, "reference pile-up")?;
             let last = i64::from(pile_up.histogram.first) + pile_up.histogram.weights.len() as i64;
             let fits = pile_up.histogram.first >= 0 && last <= i64::from(PILE_UP_MAX) + 1;
             let any = pile_up.histogram.weights.iter().any(|&weight| weight > 0.0);

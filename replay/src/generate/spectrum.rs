@@ -71,8 +71,11 @@ impl Factors {
 /// A guide to the sums has 32 places for each power of two, from this one up.
 const GUIDE_FROM: u64 = (1023 - 36) << 5;
 
-/// More than any sum of λ.
-const BEYOND: f64 = 1e100;
+/// Places of the longest guide: sums from 2^20 on share the last one.
+const GUIDE_MAX: usize = (36 + 20) << 5;
+/// More than any sum of λ, and finite with any factor: λ are below 1e6, factors of pile-up below 1e93, which the
+/// model's check has seen to.
+const BEYOND: f64 = 1e150;
 
 /// Place of a positive sum in a guide: its exponent and the first bits of its mantissa. How long the guide is,
 /// is not its business.
@@ -186,7 +189,7 @@ impl Hazards {
         for (sum, &edge) in from_edges.iter_mut().zip(segments) {
             *sum = sums[usize::from(edge).max(lowest).min(end) - below];
         }
-        let n_places = sums.get(1).map_or(1, |&sum| guide_place(sum) + 2);
+        let n_places = sums.get(1).map_or(1, |&sum| (guide_place(sum) + 2).min(GUIDE_MAX));
         sums[0] = f64::INFINITY;
         let (first_place, first_sum) = (self.guides.len() as u32, self.sums.len() as u32);
         let mut highest = sums.len() - 1;
@@ -364,6 +367,26 @@ mod tests {
         assert_draws_are_walks(&hazards, &[0], 511, &[0, 22, 30, 600], &starts, 20_000, random);
         assert_draws_are_walks(&hazards, &[0], 511, &[0], &starts, 20_000, random);
         assert_draws_are_walks(&hazards[1..2], &[0], 511, &[0], &starts, 10, random);
+    }
+
+    #[test]
+    fn ways_of_no_length_do_not_lead_to_codes_without_a_hazard_nor_upwards() {
+        let tables = Hazards::new(&[hazard()], &[0], 511, &[0, 22, 30], [1.0; SEGMENTS]);
+        let factors = Factors::new([0.3, 1.7, 1e90, 1.0]);
+        for deviate in [0.0, 1e-300, 1e-20] {
+            for (start, expected) in [(22, 21), (21, 21), (20, 20), (19, 0), (5, 0), (0, 0)] {
+                assert_eq!(tables.code(tables.way(0, start, deviate)), expected, "{start}");
+                let way = tables.way_with(0, start, deviate, &factors);
+                assert_eq!(tables.code(way), expected, "{start} with factors");
+            }
+        }
+        // As large as a sound model can make them.
+        let all = Hazard { lambdas: vec![1e6; 400], ..hazard() };
+        let huge = Hazards::new(&[all], &[0], 511, &[0], [1e93; SEGMENTS]);
+        for start in [511, 100, 20, 19, 0] {
+            let code = huge.code(huge.way(0, start, 1.0));
+            assert_eq!(code, if start < 20 { 0 } else { start }, "{start}");
+        }
     }
 
     #[test]

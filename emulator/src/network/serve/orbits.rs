@@ -4,10 +4,12 @@
 //! encoded while one is sent; they go out in their order, each when it is due.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use scout40_replay::event::{Block, ColumnSet};
 use scout40_replay::format::{BlockDecoder, EncodedBlock};
 use scout40_replay::framing::native::{OrbitEncoder, native_columns};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 use super::super::store::Stored;
@@ -15,15 +17,22 @@ use super::Sending;
 
 /// Blocks of a connection that are encoded while one is sent...
 const AHEAD: usize = 2;
-/// ...if they have no more crossings than this: clients that stall must not fill the memory with larger ones.
-const AHEAD_CROSSINGS: u32 = 1 << 15;
+/// ...and of all connections: clients that stall must not fill the memory.
+pub(super) const AHEAD_OF_ALL: usize = 16;
 
 /// Makes orbits of stored blocks. Reuses its buffers.
-struct Maker {
+pub(super) struct Maker {
     decoder: BlockDecoder,
     encoder: OrbitEncoder,
     block: Block,
-    /// What it has made: DTHBasic256 blocks.
+}
+
+/// Makers that are not at work, for all connections.
+pub(super) type Makers = Arc<Mutex<Vec<Maker>>>;
+
+/// Orbits of a block.
+struct Made {
+    /// DTHBasic256 blocks.
     bytes: Vec<u8>,
     /// Crossings in those; `None` if the stored block is damaged.
     n_crossings: Option<u32>,
@@ -31,26 +40,40 @@ struct Maker {
 
 impl Maker {
     fn new() -> Result<Maker, String> {
-        Ok(Maker {
-            decoder: BlockDecoder::new().map_err(|error| error.to_string())?,
-            encoder: OrbitEncoder::default(),
-            block: Block::default(),
-            bytes: Vec::new(),
-            n_crossings: None,
-        })
+        let decoder = BlockDecoder::new().map_err(|error| error.to_string())?;
+        Ok(Maker { decoder, encoder: OrbitEncoder::default(), block: Block::default() })
     }
 
-    fn make(&mut self, stored: &Stored, schema: ColumnSet, shift: u32, share: (u32, u32)) {
-        self.bytes.clear();
+    fn make(&mut self, stored: &Stored, of: &Wanted, mut bytes: Vec<u8>) -> Made {
+        bytes.clear();
         let section = match stored {
             Stored::Block(section) => &section[..],
             Stored::Damaged => &[],
         };
-        let Maker { decoder, encoder, block, bytes, .. } = self;
+        let Maker { decoder, encoder, block } = self;
         let decoded = EncodedBlock::parse(section, 0)
-            .and_then(|encoded| decoder.decode(&encoded, schema, native_columns(), block));
-        self.n_crossings = decoded.ok().map(|()| encoder.push_orbits(block, shift, share, bytes));
+            .and_then(|encoded| decoder.decode(&encoded, of.schema, native_columns(), block));
+        let n_crossings =
+            decoded.ok().map(|()| encoder.push_orbits(block, of.shift, of.share, &mut bytes));
+        Made { bytes, n_crossings }
     }
+}
+
+/// What is wanted of a block.
+#[derive(Clone, Copy)]
+struct Wanted {
+    schema: ColumnSet,
+    share: (u32, u32),
+    /// To be added to orbit numbers.
+    shift: u32,
+}
+
+/// A block of which orbits are being made.
+struct Making {
+    frame: u64,
+    made: JoinHandle<Result<Made, String>>,
+    /// Free again when the block has been sent; none for one that nobody waits before.
+    _ahead: Option<OwnedSemaphorePermit>,
 }
 
 /// Blocks of which orbits are being made, in their order.
@@ -60,8 +83,10 @@ struct Ahead {
     begin_ps: u64,
     /// Number of the next block.
     next: u64,
-    making: VecDeque<(u64, JoinHandle<Maker>)>,
-    spares: Vec<Maker>,
+    making: VecDeque<Making>,
+    /// Why there are no further ones.
+    problem: Option<String>,
+    spare: Vec<u8>,
 }
 
 impl Sending<'_> {
@@ -69,77 +94,84 @@ impl Sending<'_> {
     pub(super) async fn orbits(&mut self, share: (u32, u32)) -> Result<(), String> {
         let schema = self.store().header().column_set().map_err(|error| error.to_string())?;
         let begin_ps = self.shared.clock.now_ps();
-        let (making, spares) = (VecDeque::new(), Vec::new());
-        let mut ahead = Ahead { share, schema, begin_ps, next: 0, making, spares };
+        let (making, spare, problem) = (VecDeque::new(), Vec::new(), None);
+        let mut ahead = Ahead { share, schema, begin_ps, next: 0, making, problem, spare };
         loop {
             if ahead.making.is_empty() {
-                self.make_ahead(&mut ahead, 1, u32::MAX).await?;
+                self.make_ahead(&mut ahead, 1).await;
             }
-            let Some((frame, maker)) = ahead.making.pop_front() else {
-                return self.shutdown().await;
+            let Some(Making { frame, made, _ahead }) = ahead.making.pop_front() else {
+                return match ahead.problem {
+                    Some(problem) => Err(problem),
+                    None => self.shutdown().await,
+                };
             };
-            let maker = maker.await.map_err(|error| error.to_string())?;
+            let made = made.await.map_err(|error| error.to_string())??;
             // While this one waits and is sent, others are made.
-            self.make_ahead(&mut ahead, AHEAD, AHEAD_CROSSINGS).await?;
-            let late_ps = self.wait_until_due(0, frame, begin_ps).await?;
-            match maker.n_crossings {
-                _ if self.is_too_late(late_ps) => self.drop_block(frame),
+            self.make_ahead(&mut ahead, AHEAD).await;
+            // What was not too late when it was begun is sent: else a sender that cannot keep up would make most of
+            // its blocks for nothing.
+            self.wait_until_due(0, frame, begin_ps).await?;
+            match made.n_crossings {
                 // The receiver cannot be told: it sees orbits missing.
                 None => {
                     let n_crossings = self.store().facts(frame).n_crossings;
                     self.report.damaged_crossings += u64::from(n_crossings);
                 }
+                // No orbit of the block is of this share.
+                Some(0) => {}
                 Some(n_crossings) => {
                     self.report.crossings += u64::from(n_crossings);
-                    self.put(&maker.bytes[..]).await?;
+                    self.put(&made.bytes[..]).await?;
                 }
             }
-            ahead.spares.push(maker);
+            ahead.spare = made.bytes;
         }
     }
 
-    /// Has the next blocks made until there are `n`, as long as they have no more than so many crossings; but
-    /// for those that are too late already.
-    async fn make_ahead(
-        &mut self,
-        ahead: &mut Ahead,
-        n: usize,
-        crossings_max: u32,
-    ) -> Result<(), String> {
+    /// Has the next blocks made until there are `n`, as long as there is room; but for those that are too late
+    /// already. There is always room for one.
+    async fn make_ahead(&mut self, ahead: &mut Ahead, n: usize) {
         while ahead.making.len() < n && ahead.next < self.shared.n_frames {
-            let frame = ahead.next;
-            if self.store().facts(frame).n_crossings > crossings_max {
-                return Ok(());
+            let room = Arc::clone(&self.shared.ahead).try_acquire_owned().ok();
+            if room.is_none() && n > 1 {
+                return;
             }
+            let frame = ahead.next;
             ahead.next += 1;
             let due_ps = self.due_ps(0, frame, ahead.begin_ps).unwrap_or(u64::MAX);
             if self.is_too_late(self.shared.clock.now_ps().saturating_sub(due_ps)) {
-                self.drop_block(frame);
+                let n_crossings = self.store().facts(frame).n_crossings;
+                self.report.dropped_crossings += u64::from(n_crossings);
                 // Others want to send, too.
                 yield_now().await;
                 continue;
             }
             let (stored, shift) = {
                 let mut store = self.store();
-                let stored = store.block(frame).map_err(|error| error.to_string())?;
-                (stored, store.orbit_shift(frame))
+                (store.block(frame), store.orbit_shift(frame))
             };
-            let mut maker = match ahead.spares.pop() {
-                Some(maker) => maker,
-                None => Maker::new()?,
+            let stored = match stored {
+                Ok(stored) => stored,
+                // Those before it are sent.
+                Err(problem) => {
+                    ahead.problem = Some(problem.to_string());
+                    ahead.next = self.shared.n_frames;
+                    return;
+                }
             };
-            let (schema, share) = (ahead.schema, ahead.share);
-            let making = spawn_blocking(move || {
-                maker.make(&stored, schema, shift, share);
-                maker
+            let wanted = Wanted { schema: ahead.schema, share: ahead.share, shift };
+            let (bytes, makers) =
+                (std::mem::take(&mut ahead.spare), Arc::clone(&self.shared.makers));
+            let made = spawn_blocking(move || {
+                let idle = || makers.lock().unwrap_or_else(PoisonError::into_inner);
+                let waiting = idle().pop();
+                let mut maker = waiting.map_or_else(Maker::new, Ok)?;
+                let made = maker.make(&stored, &wanted, bytes);
+                idle().push(maker);
+                Ok(made)
             });
-            ahead.making.push_back((frame, making));
+            ahead.making.push_back(Making { frame, made, _ahead: room });
         }
-        Ok(())
-    }
-
-    fn drop_block(&mut self, frame: u64) {
-        let n_crossings = self.store().facts(frame).n_crossings;
-        self.report.dropped_crossings += u64::from(n_crossings);
     }
 }
