@@ -60,7 +60,6 @@ impl Maker {
 }
 
 /// What is wanted of a block.
-#[derive(Clone, Copy)]
 struct Wanted {
     schema: ColumnSet,
     share: (u32, u32),

@@ -286,14 +286,13 @@ fn sum_words(block: &Block, zeros: &Zeros, [et, ht, met, mht, met_hf, mht_hf]: &
     });
 }
 
-/// Makes words of two columns.
+/// Appends words of two columns.
 trait PairWord {
     fn words(&self, a: &[i16], b: &[i16], out: &mut Vec<u32>);
 }
 
 impl<F: Fn(i16, i16) -> u32> PairWord for F {
     fn words(&self, a: &[i16], b: &[i16], out: &mut Vec<u32>) {
-        out.clear();
         out.extend(a.iter().zip(b).map(|(&a, &b)| self(a, b)));
     }
 }
