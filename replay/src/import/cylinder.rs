@@ -51,12 +51,12 @@ pub(super) fn content(path: &Path, key: Option<&str>) -> Result<Content, ImportE
     }
     let name = name_of(path);
     let file = hdf5::open(path, &name)?;
-    if hdf5::data_set(&file, PARTICLES, &name)?.is_some() {
+    if hdf5::find(&file, PARTICLES, &name)?.is_some() {
         return Ok(Content::Adc2021);
     }
     let mut sets = file.dataset_names();
     sets.retain(|set| {
-        hdf5::data_set(&file, set, &name)
+        hdf5::find(&file, set, &name)
             .is_ok_and(|found| found.is_some_and(|found| Slots::of(&found.shape()).is_some()))
     });
     if sets.iter().any(|set| set == FULL_DATA) {

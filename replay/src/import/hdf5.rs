@@ -13,6 +13,7 @@ use crate::import::{CHUNK_EVENTS, ImportError};
 
 /// Most rows of one storage chunk: gigabytes decoded. Nobody writes such chunks on purpose.
 const CHUNK_ROWS_MAX: usize = 1 << 21;
+const ELEMENT_BYTES_MAX: usize = 8;
 
 /// Opens a file. One on read-only or network storage may refuse locks; reading needs none.
 pub(super) fn open(path: &Path, name: &str) -> Result<H5File, ImportError> {
@@ -20,16 +21,50 @@ pub(super) fn open(path: &Path, name: &str) -> Result<H5File, ImportError> {
     caught(open, Hdf5Error::InvalidState).map_err(|error| damaged(name, "HDF5 structure", &error))
 }
 
-/// A data set, if there is one of that name.
-pub(super) fn data_set(
-    file: &H5File,
-    set: &str,
-    name: &str,
-) -> Result<Option<H5Dataset>, ImportError> {
+/// A data set, if there is one of that name, whatever it holds.
+pub(super) fn find(file: &H5File, set: &str, name: &str) -> Result<Option<H5Dataset>, ImportError> {
     match caught(|| file.dataset(set), Hdf5Error::InvalidState) {
         Err(Hdf5Error::NotFound(_)) => Ok(None),
         other => other.map(Some).map_err(|error| damaged(name, set, &error)),
     }
+}
+
+/// A data set to read numbers from, if there is one of that name.
+///
+/// Its storage is checked here, for all that is read: the library asks for the memory of a
+/// decoded storage chunk before it decodes, whatever the file claims that this is, and a claim
+/// beyond the machine's memory would end the program.
+pub(super) fn data_set(
+    file: &H5File,
+    set_name: &str,
+    name: &str,
+) -> Result<Option<H5Dataset>, ImportError> {
+    let Some(set) = find(file, set_name, name)? else { return Ok(None) };
+    if set.element_size() > ELEMENT_BYTES_MAX {
+        let found = format!("elements of {} bytes", set.element_size());
+        return Err(wrong_type(name, set_name, "numbers of at most 8 bytes", found));
+    }
+    if let Some(chunk) = chunk_dims(&set, set_name, name)? {
+        let shape = set.shape();
+        let within = |(chunk, shape): (&usize, &usize)| chunk <= shape;
+        let rows_within = chunk.first().is_some_and(|&rows| rows <= CHUNK_ROWS_MAX);
+        let others_within = chunk.iter().zip(&shape).skip(1).all(within);
+        if chunk.len() != shape.len() || !rows_within || !others_within {
+            let expected = "storage chunks of at most 2097152 rows, otherwise within the shape";
+            let found = format!("chunks of {chunk:?} of shape {shape:?}");
+            return Err(wrong_type(name, set_name, expected, found));
+        }
+    }
+    Ok(Some(set))
+}
+
+fn chunk_dims(
+    set: &H5Dataset,
+    set_name: &str,
+    file: &str,
+) -> Result<Option<Vec<usize>>, ImportError> {
+    caught(|| Ok(set.chunk_dims()), Hdf5Error::InvalidState)
+        .map_err(|error| damaged(file, set_name, &error))
 }
 
 /// Rows of one storage chunk; 1 where storage is not chunked.
@@ -39,15 +74,9 @@ pub(super) fn chunk_rows(
     n_rows: usize,
     file: &str,
 ) -> Result<u64, ImportError> {
-    let dims = caught(|| Ok(set.chunk_dims()), Hdf5Error::InvalidState)
-        .map_err(|error| damaged(file, set_name, &error))?;
+    let dims = chunk_dims(set, set_name, file)?;
     let stated = dims.and_then(|dims| dims.first().copied()).unwrap_or(1);
-    let rows = stated.clamp(1, n_rows.max(1));
-    if rows > CHUNK_ROWS_MAX {
-        let expected = "storage chunks of at most 2097152 rows";
-        return Err(wrong_type(file, set_name, expected, format!("chunks of {rows} rows")));
-    }
-    Ok(rows as u64)
+    Ok(stated.clamp(1, n_rows.max(1)) as u64)
 }
 
 /// Numbers of any type as reals: exact but for integers from 2^53 on.

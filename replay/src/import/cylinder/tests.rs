@@ -190,6 +190,25 @@ fn a_file_cut_or_changed_anywhere_is_an_error_or_other_values_but_never_a_panic(
     }
 }
 
+#[test]
+fn storage_chunks_beyond_the_shape_or_memory_are_an_error_that_tells_both() {
+    let whole = std::fs::read(fixture("cylinder.h5")).unwrap();
+    // The layout's words: a chunk's rows, objects, features, bytes of an element.
+    let words = |dims: [u32; 4]| dims.map(u32::to_le_bytes).concat();
+    let stored = words([16, 33, 3, 2]);
+    let place = whole.windows(stored.len()).position(|bytes| bytes == stored).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.h5");
+    for dims in [[1 << 31, 33, 3], [16, 1 << 31, 3], [16, 33, 1 << 31], [(1 << 21) + 1, 33, 3]] {
+        let mut bytes = whole.clone();
+        bytes[place..place + stored.len()].copy_from_slice(&words([dims[0], dims[1], dims[2], 2]));
+        std::fs::write(&path, &bytes).unwrap();
+        let text = read(path.clone(), None).unwrap_err().to_string();
+        let found = format!("chunks of {dims:?} of shape [60, 33, 3]");
+        assert!(text.contains("2097152 rows") && text.contains(&found), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
