@@ -1,13 +1,16 @@
-//! Generated streams by several threads: each makes and encodes its share of the blocks.
+//! Generated streams by several threads: each makes and encodes the next block that nobody has begun.
 //!
-//! Blocks are dealt in turn and taken back in turn, so that the file is the same for any number of
-//! threads. What events are is the business of [`scout40_replay::generate`].
+//! So a thread on a slower core makes fewer. Blocks are written in the order of their numbers, so that the
+//! file is the same for any number of threads. What events are is the business of [`scout40_replay::generate`].
 
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use scout40_replay::event::Block;
+use scout40_replay::event::{Block, ColumnSet};
 use scout40_replay::format::{BlockEncoder, Compression, StreamWriter};
 use scout40_replay::generate::GeneratedStream;
 
@@ -35,21 +38,25 @@ pub fn write_stream(
 ) -> Result<()> {
     let n_threads = n_threads.clamp(1, 256);
     let columns = writer.columns();
+    let (to_order, order) = channel();
+    let blocks = &Blocks { left: Mutex::new((0..stream.n_blocks(), to_order)) };
     thread::scope(|scope| {
         let mut lines = Vec::with_capacity(n_threads);
-        for first in 0..n_threads {
+        for thread in 0..n_threads {
             let (to_writer, made) = sync_channel::<Result<Made>>(AHEAD);
             let (give_back, spare) = channel::<Made>();
             lines.push((made, give_back));
+            let encoder = BlockEncoder::new(compression).context("while preparing zstd")?;
             scope.spawn(move || {
-                let share = (first as u64..stream.n_blocks()).step_by(n_threads);
-                make_blocks(stream, columns, compression, share, &to_writer, &spare);
+                let numbers = std::iter::from_fn(|| blocks.begin(thread));
+                make_blocks(stream, columns, encoder, numbers, &to_writer, &spare);
             });
         }
         let mut n_events = 0;
-        for number in 0..stream.n_blocks() {
-            let (made, give_back) = &lines[(number % n_threads as u64) as usize];
-            let of_thread = made.recv().context("a generating thread has stopped")??;
+        for _ in 0..stream.n_blocks() {
+            let stopped = "a generating thread has stopped";
+            let (made, give_back) = &lines[order.recv().context(stopped)?];
+            let of_thread = made.recv().context(stopped)??;
             writer.write_encoded(&of_thread.block, &of_thread.meta, &of_thread.body)?;
             n_events += of_thread.block.len() as u64;
             progress(n_events);
@@ -60,22 +67,32 @@ pub fn write_stream(
     })
 }
 
+/// The blocks that nobody has begun.
+struct Blocks {
+    /// Their numbers, and where those who begin one say so, in the order of the numbers.
+    left: Mutex<(Range<u64>, Sender<usize>)>,
+}
+
+impl Blocks {
+    /// The next one, which a thread begins.
+    fn begin(&self, thread: usize) -> Option<u64> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, order) = &mut *left;
+        // A writer that is gone wants none.
+        numbers.next().filter(|_| order.send(thread).is_ok())
+    }
+}
+
 /// Makes and encodes some blocks, until nobody takes them any more.
 fn make_blocks(
     stream: &GeneratedStream,
-    columns: scout40_replay::event::ColumnSet,
-    compression: Compression,
-    share: impl Iterator<Item = u64>,
+    columns: ColumnSet,
+    mut encoder: BlockEncoder,
+    numbers: impl Iterator<Item = u64>,
     to_writer: &SyncSender<Result<Made>>,
     spare: &Receiver<Made>,
 ) {
-    let encoder = BlockEncoder::new(compression).context("while preparing zstd");
-    let mut encoder = match encoder {
-        Ok(encoder) => encoder,
-        // A writer that is gone needs no reason.
-        Err(error) => return drop(to_writer.send(Err(error))),
-    };
-    for number in share {
+    for number in numbers {
         let Made { mut block, mut meta, mut body } = spare.try_recv().unwrap_or_default();
         stream.fill(number, &mut block);
         meta.clear();
@@ -96,21 +113,20 @@ fn make_blocks(
 pub fn first_blocks(stream: &GeneratedStream, n_blocks: u64, n_threads: usize) -> Vec<Block> {
     let n_blocks = n_blocks.min(stream.n_blocks());
     let n_threads = n_threads.clamp(1, 256);
-    thread::scope(|scope| {
-        let shares: Vec<_> = (0..n_threads)
-            .map(|first| {
-                scope.spawn(move || {
-                    let make = |number| {
-                        let mut block = Block::default();
-                        stream.fill(number, &mut block);
-                        block
-                    };
-                    (first as u64..n_blocks).step_by(n_threads).map(make).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let mut shares: Vec<_> =
-            shares.into_iter().map(|share| share.join().expect("no panic").into_iter()).collect();
-        (0..n_blocks as usize).filter_map(|number| shares[number % n_threads].next()).collect()
-    })
+    let next = &AtomicU64::new(0);
+    let make_some = move || {
+        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        let make = |number| {
+            let mut block = Block::default();
+            stream.fill(number, &mut block);
+            (number, block)
+        };
+        numbers.take_while(|&number| number < n_blocks).map(make).collect::<Vec<_>>()
+    };
+    let mut made: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(make_some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    made.sort_unstable_by_key(|&(number, _)| number);
+    made.into_iter().map(|(_, block)| block).collect()
 }

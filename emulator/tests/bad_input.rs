@@ -503,6 +503,14 @@ fn conversions_that_make_no_sense_are_refused() {
     ] {
         desk.refused(code, &format!("{convert} {options}"), &words);
     }
+    desk.done("convert fixtures/pathological/good.s40 placed --to native64");
+    for option in ["--filling-scheme all", "--run 2", "--first-orbit 7", "--orbits-per-block 2"] {
+        let (name, _) = option.split_once(' ').unwrap();
+        let words = ["crossings are kept", name, "hint:", "--place fill"];
+        desk.refused(2, &format!("convert placed out.s40 {option}"), &words);
+        desk.done(&format!("convert placed out.s40 {option} --place fill --force"));
+        std::fs::remove_file(desk.path("out.s40")).unwrap();
+    }
     desk.refused(2, "convert fixtures/import/zero-bias.parquet", &["IN... OUT"]);
     desk.refused(1, "convert fixtures/import/zero-bias.parquet /dev/null/x.s40", &["/dev/null/x"]);
 }

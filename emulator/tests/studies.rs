@@ -446,9 +446,17 @@ fn values_that_no_study_can_have_are_wrong_usage() {
         (format!("sculpt {events} --rates 5MHz,5000kHz"), "--rates"),
         (format!("compare {events} {SIGNAL} --rates 5MHz,5MHz"), "--rates"),
         (format!("roc {events} {SIGNAL} --fpr 0.1,1e-1"), "--fpr"),
-        (format!("roc {events} {SIGNAL} --seeds 1,2,1"), "--seeds"),
     ] {
         refused(&desk, 2, &format!("study {twice}"), &[&format!("`{option}`"), "once", "twice"]);
+    }
+    #[cfg(feature = "train")]
+    {
+        let roc = format!("study roc {events} {SIGNAL}");
+        let twice = format!("{roc} --train fixtures/models/forest.model --seeds 1,2,1");
+        refused(&desk, 2, &twice, &["`--seeds`", "once", "twice"]);
+        for of_training in ["--seeds 1,2", "--folds 3"] {
+            refused(&desk, 2, &format!("{roc} {of_training}"), &["--train"]);
+        }
     }
     for (wrong, said) in [
         ("roc --folds 0", "1.."),

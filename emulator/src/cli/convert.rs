@@ -69,15 +69,15 @@ pub struct ConvertArgs {
     /// consecutive colliding slots; default: `keep` if the files know crossings, else `fill`
     #[arg(long)]
     place: Option<PlaceArg>,
-    /// With `--place fill`: `lhc`, `all`, `single` or a TOML file
-    #[arg(long, default_value = "lhc", value_name = "SCHEME")]
-    filling_scheme: SchemeChoice,
-    /// With `--place fill`: run number of all events
-    #[arg(long, default_value_t = 1)]
-    run: u32,
-    /// With `--place fill`: first orbit
-    #[arg(long, default_value_t = 1)]
-    first_orbit: u32,
+    /// With `--place fill`: `lhc` (the default), `all`, `single` or a TOML file
+    #[arg(long, value_name = "SCHEME")]
+    filling_scheme: Option<SchemeChoice>,
+    /// With `--place fill`: run number of all events; default: 1
+    #[arg(long)]
+    run: Option<u32>,
+    /// With `--place fill`: first orbit; default: 1
+    #[arg(long)]
+    first_orbit: Option<u32>,
     /// Rows of all inputs laid end to end, such as `0..800000`
     #[arg(long, value_parser = parse::rows)]
     rows: Option<std::ops::Range<u64>>,
@@ -200,8 +200,9 @@ pub fn run(args: &ConvertArgs) -> Result<()> {
 
 /// Why there is no stream of inputs that have no event which could be read.
 fn nothing_is_left(importer: &dyn Importer, output: &Path) -> String {
-    let lost: Vec<String> =
-        importer.notes().iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
+    let notes = importer.notes();
+    let lost = notes.iter().filter(|(n, _)| *n > 0);
+    let lost: Vec<String> = lost.map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
     format!(
         "`{}` is not written: expected events, found none that could be read ({})\n\
          hint: the warnings say where; copy the inputs again, or make them anew",
@@ -251,12 +252,26 @@ fn place(args: &ConvertArgs, importer: &dyn Importer) -> Result<(Place, Option<S
                  hint: `--place fill` puts the events onto a filling scheme"
             );
         }
+        let of_fill = [
+            ("--filling-scheme", args.filling_scheme.is_some()),
+            ("--run", args.run.is_some()),
+            ("--first-orbit", args.first_orbit.is_some()),
+            ("--orbits-per-block", args.orbits_per_block.is_some()),
+        ];
+        if let Some((option, _)) = of_fill.into_iter().find(|(_, is_given)| *is_given) {
+            let text = format!(
+                "recorded crossings are kept, which `{option}` says nothing of\n\
+                 hint: `--place fill` puts the events onto a filling scheme"
+            );
+            return Err(UsageError(text).into());
+        }
         return Ok((Place::Keep, None));
     }
     let why = "`--place fill` does not keep recorded crossings; `--place keep` does";
-    let scheme = args.filling_scheme.load_collisions(why)?;
+    let choice = args.filling_scheme.clone().unwrap_or_else(|| SchemeChoice::Named("lhc".into()));
+    let scheme = choice.load_collisions(why)?;
     let record = SchemeRecord { name: scheme.name().into(), ranges: scheme.ranges() };
-    let (run, first_orbit) = (args.run, args.first_orbit);
+    let (run, first_orbit) = (args.run.unwrap_or(1), args.first_orbit.unwrap_or(1));
     Ok((Place::Fill { scheme, run, first_orbit }, Some(record)))
 }
 

@@ -63,10 +63,12 @@ pub struct RocArgs {
     test: Option<PathBuf>,
     #[command(flatten)]
     signals: SignalArgs,
-    /// Number of folds; 1: train on all rows, which needs `--test`
+    /// Number of folds of `--train`; 1: train on all rows, which needs `--test`
+    #[cfg_attr(feature = "train", arg(requires = "train"))]
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     folds: u64,
     /// Seeds to train each fold with, each once; default: the recipe's
+    #[cfg_attr(feature = "train", arg(requires = "train"))]
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     seeds: Vec<u64>,
     /// Background rates to compare at
