@@ -187,6 +187,60 @@ fn leading_jets_are_back_to_back_and_missing_energy_is_opposite_to_the_jets_as_i
 }
 
 #[test]
+fn directions_are_those_of_the_stream_code_by_code() {
+    let (real, made) = (real(), generated(PileUp::Fitted, 15, 400_000));
+    // Half of the summed differences of shares. Statistics of both samples make 0.4 √(codes / objects): 0.01 for
+    // e/gammas and jets, 0.09 for muons; the rest is the model's, whose chance to be in a jet does not know eta.
+    for (collection, at_most) in
+        [(Collection::Jet, 0.01), (Collection::EGamma, 0.03), (Collection::Muon, 0.1)]
+    {
+        let [_, eta, phi] = collection.kinematics().unwrap();
+        for column in [eta, phi] {
+            let shares = [&real, &made].map(|events| {
+                let codes = events.get::<i16>(column);
+                let mut shares = [0.0; 2048];
+                codes.iter().for_each(|&c| shares[(c + 1024) as usize] += 1.0 / codes.len() as f64);
+                shares
+            });
+            let apart = |(a, b): (&f64, &f64)| (a - b).abs() / 2.0;
+            let distance: f64 = shares[0].iter().zip(&shares[1]).map(apart).sum();
+            let name = column.spec().name;
+            assert!(distance < at_most, "{name}: {distance:.4}");
+            // No tower that there is not.
+            let is_new = |(a, b): (&f64, &f64)| *a == 0.0 && *b > 0.0;
+            assert_eq!(
+                shares[0].iter().zip(&shares[1]).filter(|&s| is_new(s)).count(),
+                0,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn events_full_of_hard_jets_have_as_many_hard_objects_beside_them_as_in_the_stream() {
+    let (real, made) = (real(), generated(PileUp::Fitted, 16, 600_000));
+    let sum = |events: &Block, i: usize, collection: Collection| -> i32 {
+        let [pt, ..] = collection.kinematics().unwrap();
+        events.event(i).values::<i16>(pt).iter().map(|&pt| i32::from(pt)).sum()
+    };
+    for (beside, least) in
+        [(Collection::EGamma, 40), (Collection::EGamma, 60), (Collection::Muon, 12)]
+    {
+        let both = [&real, &made].map(|events| {
+            let of = |&i: &usize| {
+                sum(events, i, Collection::Jet) >= 400 && sum(events, i, beside) >= least
+            };
+            ((0..events.len()).filter(of).count(), events.len())
+        });
+        let ratio = both[1].0 as f64 / both[1].1 as f64 / (both[0].0 as f64 / both[0].1 as f64);
+        let apart = deviations(both[0], both[1]).abs();
+        let name = beside.name();
+        assert!(apart < 4.0 || (ratio - 1.0).abs() < 0.1, "{name} {least}: {both:?} {ratio:.3}");
+    }
+}
+
+#[test]
 fn rates_rise_with_pile_up_as_in_the_stream() {
     let real = real();
     let pile_up = real.get::<f32>(Column::PileUp);
@@ -220,7 +274,7 @@ fn rates_rise_with_pile_up_as_in_the_stream() {
 #[test]
 fn rates_of_real_streams_of_other_pile_up_are_met_as_documented() {
     const USUAL: f64 = 0.17;
-    const HARD: f64 = 0.45;
+    const HARD: f64 = 0.25;
     let Ok(named) = std::env::var("SCOUT40_PILE_UP_STREAMS") else { return };
     for stream in named.split(',') {
         let (mean, path) = stream.split_once('=').expect("MEAN=PATH");
@@ -448,10 +502,14 @@ fn damaged_models_are_refused_at_every_cut_and_flip() {
     for word in ["text", "S40GENER", "once upo", "--fit"] {
         assert!(error.contains(word), "{error}");
     }
-    let mut newer = good;
-    newer[8] = 9;
-    let error = GeneratorModel::from_bytes(&newer).unwrap_err();
+    let mut other = good;
+    other[8] = 9;
+    let error = GeneratorModel::from_bytes(&other).unwrap_err();
     assert!(matches!(error, GenerateError::NewerVersion { found: 9, .. }), "{error}");
+    other[8] = 1;
+    let error = GeneratorModel::from_bytes(&other).unwrap_err();
+    assert!(matches!(error, GenerateError::OlderVersion { found: 1, .. }), "{error}");
+    assert!(error.to_string().contains("hint: `scout40 generate --fit"), "{error}");
 }
 
 #[test]

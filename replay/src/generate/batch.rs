@@ -5,6 +5,7 @@
 //! could not be foretold.
 
 use super::angles::{Angles, Vector};
+use super::model::CONTEXTS;
 use super::objects::JetBins;
 use super::random::{Random, Seed};
 use crate::event::Collection;
@@ -105,9 +106,9 @@ pub(super) struct Batch {
     pub(super) randoms: [Random; BATCH],
     /// Place of each pile-up among those that can be.
     pub(super) pile_ups: [u16; BATCH],
-    /// What hazards depend on, for each [`Context`](super::model::Context): nothing, the bin of the leading
-    /// jet, that of the number of jets, both.
-    pub(super) contexts: [[u16; BATCH]; 4],
+    /// What hazards depend on, for each [`Context`](super::model::Context): nothing, the bin of the leading jet, that of the number of
+    /// jets, that of their sum, that and of the leading jet.
+    pub(super) contexts: [[u16; BATCH]; CONTEXTS],
     pub(super) jet_sums: [JetSums; BATCH],
     /// Four times the binary logarithm of the jets' pT, plus [`Ratios::FIRST`].
     pub(super) jet_quarters: [[u8; OBJECTS_MAX]; BATCH],
@@ -129,7 +130,7 @@ impl Batch {
             n: 0,
             randoms: [Random::default(); BATCH],
             pile_ups: [0; BATCH],
-            contexts: [[0; BATCH]; 4],
+            contexts: [[0; BATCH]; CONTEXTS],
             jet_sums: [JetSums::default(); BATCH],
             jet_quarters: [[0; OBJECTS_MAX]; BATCH],
             kinds: [KIND; KINDS],
@@ -143,20 +144,27 @@ impl Batch {
         for (number, random) in (first..).zip(&mut self.randoms[..n]) {
             *random = seed.crossing(number);
         }
-        self.contexts = [[0; BATCH]; 4];
+        self.contexts = [[0; BATCH]; CONTEXTS];
     }
 
-    /// Fills in what hazards depend on, when the jets' pT are complete.
+    /// Fills in what hazards depend on of the jets' pT, when those are complete.
     pub(super) fn bin_jets(&mut self, bins: &JetBins) {
         let jets = &self.kinds[Collection::Jet as usize];
-        let [_, of_lead, of_jets, of_both] = &mut self.contexts;
+        let [_, of_lead, of_jets, ..] = &mut self.contexts;
         for lane in 0..self.n {
             let count = usize::from(jets.counts[lane]);
             let hardest = if count > 0 { jets.codes[lane][0][0] as usize } else { 0 };
-            let (n_bin, lead_bin) = (bins.jets.of(count) as u16, bins.leads.of(hardest) as u16);
-            of_lead[lane] = lead_bin;
-            of_jets[lane] = n_bin;
-            of_both[lane] = n_bin * bins.leads.n as u16 + lead_bin;
+            of_lead[lane] = bins.leads.of(hardest) as u16;
+            of_jets[lane] = bins.jets.of(count) as u16;
+        }
+    }
+
+    /// And of their sum, when directions are complete, with which sums are made.
+    pub(super) fn bin_sums(&mut self, bins: &JetBins) {
+        let [_, of_lead, _, of_sum, of_both] = &mut self.contexts;
+        for (lane, sums) in self.jet_sums[..self.n].iter().enumerate() {
+            of_sum[lane] = bins.sums.of(sums.scalar as usize) as u16;
+            of_both[lane] = of_sum[lane] * bins.leads.n as u16 + of_lead[lane];
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Where objects go.
 
 use std::hint::select_unpredictable;
+use std::ops::Range;
 
 use super::angles::{TURN, wrapped};
 use super::batch::{Batch, JETS_MAX, JetSums, KindBatch, OBJECTS_MAX, draws};
-use super::histogram::{Aliases, Histogram};
-use super::model::{Context, Directions, RATIO_BINS, finer, phi_codes};
+use super::histogram::Aliases;
+use super::model::{Context, Directions, RATIO_BINS, finer, jet_etas, phi_codes};
 use super::objects::{Bins, Ratios, Tables};
 use super::random::ln;
 use crate::event::Collection;
@@ -28,14 +29,13 @@ pub(super) struct Jets {
 }
 
 pub(super) struct Loose {
-    /// Eta: by pT; then less that of the jet.
+    /// Eta: by pT; then by that of the jet.
     etas: Aliases,
     /// Phi; then less that of the jet.
     phis: Aliases,
     n_pt_bins: usize,
-    eta_range: [i16; 2],
     /// Eta codes of jets that it may be in.
-    jet_eta_range: [i16; 2],
+    jet_etas: Range<i16>,
     /// By pT, by [`difference`] of quarters: −log of the chance not to be in a jet, in units of
     /// 1 / [`LOG_UNITS`].
     in_jet: Vec<[u32; 256]>,
@@ -60,15 +60,13 @@ impl DirectionTable {
                     n_eta_bins: eta_bins.len(),
                 }))
             }
-            Directions::Loose { eta, phi, eta_range, in_jet, eta_offset, phi_offset } => {
+            Directions::Loose { eta, phi, eta_range, in_jet, eta_in_jet, phi_offset } => {
                 let (of_bins, _) = in_jet.as_chunks::<RATIO_BINS>();
-                let offset: [&Histogram; 1] = [eta_offset];
                 DirectionTable::Loose(Loose {
-                    etas: Aliases::new(eta.iter().chain(offset)),
+                    etas: Aliases::new(eta.iter().chain(eta_in_jet)),
                     phis: Aliases::new([phi, phi_offset]),
                     n_pt_bins: eta.len(),
-                    eta_range: *eta_range,
-                    jet_eta_range: jet_range(*eta_range, finer(collection) as i16),
+                    jet_etas: jet_etas(*eta_range, collection),
                     in_jet: of_bins.iter().map(logs).collect(),
                     finer: finer(collection) as i16,
                     turn: phi_codes(collection),
@@ -128,7 +126,6 @@ impl Jets {
 impl Loose {
     fn draw(&self, kind: usize, pt_bins: &Bins, batch: &mut Batch, tables: &Tables) {
         let Batch { randoms, jet_quarters, open_jets, kinds, .. } = batch;
-        let [low, high] = self.eta_range;
         let (jets, these) = jets_and(kinds, kind);
         for lane in these.lanes(0) {
             let [_, jet_etas, _] = &jets.codes[lane];
@@ -151,12 +148,12 @@ impl Loose {
                 // Beyond the jets, nobody looks.
                 open_jets[lane][jet] = CLOSED;
                 let [for_eta, for_phi] = random.halves(draws::direction(kind, i));
-                let eta_table = select_unpredictable(is_in, self.n_pt_bins, bin);
-                let eta = i32::from(jet_etas[jet] * only_if_in);
+                let by_jet = jet_etas[jet].wrapping_sub(self.jet_etas.start).cast_unsigned();
+                let by_jet = self.n_pt_bins + usize::from(by_jet);
+                let eta_table = select_unpredictable(is_in, by_jet, bin);
                 let phi = i32::from(jet_phis[jet] * only_if_in);
-                let eta = eta + self.etas.draw(eta_table, for_eta);
                 let phi = phi + self.phis.draw(usize::from(is_in), for_phi);
-                etas[i] = eta.clamp(low.into(), high.into()) as i16;
+                etas[i] = self.etas.draw(eta_table, for_eta) as i16;
                 phis[i] = wrapped(phi, self.turn) as i16;
             }
         }
@@ -170,11 +167,11 @@ impl Loose {
         etas: &[i16; OBJECTS_MAX],
         quarters: &[u8; OBJECTS_MAX],
     ) -> [u8; OBJECTS_MAX] {
-        let [low, high] = self.jet_eta_range;
-        let width = high.wrapping_sub(low).cast_unsigned();
+        let Range { start, end } = self.jet_etas;
+        let n_etas = end.wrapping_sub(start).cast_unsigned();
         let mut open = [0; OBJECTS_MAX];
         for ((open, &eta), j) in open.iter_mut().zip(etas).zip(0..) {
-            let is_within = eta.wrapping_sub(low).cast_unsigned() <= width;
+            let is_within = eta.wrapping_sub(start).cast_unsigned() < n_etas;
             // All bits, or none: no branch, which nobody could foretell.
             *open = u16::from(is_within & (j < u16::from(n_jets))).wrapping_neg();
         }
@@ -223,12 +220,6 @@ fn first_hit(logs: &[u32; 256], jets: &[u8; OBJECTS_MAX], quarters: u8, deviate:
         first += sum.wrapping_sub(end + 1) >> 63;
     }
     first as usize
-}
-
-/// Eta codes of jets whose codes times `finer` are in a range; a code that no jet has if there are none.
-fn jet_range([low, high]: [i16; 2], finer: i16) -> [i16; 2] {
-    let (low, high) = (-(-low).div_euclid(finer), high.div_euclid(finer));
-    if low <= high { [low, high] } else { [i16::MAX; 2] }
 }
 
 /// Jets, and another kind.
@@ -334,16 +325,17 @@ mod tests {
 
     #[test]
     fn jets_within_a_range_of_finer_codes_are_those_whose_codes_are_multiples_within_it() {
+        let muon = Collection::Muon;
         for (range, expected) in [
-            ([-223, 222], [-55, 55]),
-            ([-8, 8], [-2, 2]),
-            ([-3, 3], [0, 0]),
-            ([5, 9], [2, 2]),
-            ([1, 3], [i16::MAX; 2]),
+            ([-223, 222], -55..56),
+            ([-8, 8], -2..3),
+            ([-3, 3], 0..1),
+            ([5, 9], 2..3),
+            ([1, 3], 1..1),
         ] {
-            assert_eq!(jet_range(range, 4), expected, "{range:?}");
+            assert_eq!(jet_etas(range, muon), expected, "{range:?}");
         }
-        assert_eq!(jet_range([-65, 65], 1), [-65, 65]);
+        assert_eq!(jet_etas([-65, 65], Collection::EGamma), -65..66);
     }
 
     #[test]

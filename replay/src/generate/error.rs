@@ -42,6 +42,17 @@ pub enum GenerateError {
         /// The newest that is read.
         newest: u32,
     },
+    /// Written by an older version.
+    #[error(
+        "expected generator version {oldest}, found {found}, which knew less\n\
+         hint: `scout40 generate --fit STREAM.s40 --save MODEL` fits the model again"
+    )]
+    OlderVersion {
+        /// Version in the file.
+        found: u32,
+        /// The oldest that is read.
+        oldest: u32,
+    },
     /// A checksum does not match, or what it covers makes no sense.
     #[error("damaged generator model: {problem}\nhint: copy or fit it again")]
     Corrupt {

@@ -13,8 +13,8 @@ use crate::format::temporary_name;
 
 /// First bytes of every generator model.
 const MAGIC: [u8; 8] = *b"S40GENER";
-/// The newest version that this code reads, and the one that it writes.
-const VERSION: u32 = 1;
+/// The version that this code writes, and the only one that it reads: a model is fitted again in seconds.
+const VERSION: u32 = 2;
 /// Bytes before the payload.
 const HEAD_BYTES: usize = 40;
 /// Longest payload, uncompressed.
@@ -91,6 +91,9 @@ impl GeneratorModel {
         let version = word(8) as u32;
         if version > VERSION {
             return Err(GenerateError::NewerVersion { found: version, newest: VERSION });
+        }
+        if version < VERSION {
+            return Err(GenerateError::OlderVersion { found: version, oldest: VERSION });
         }
         if word(32) != xxh3_64(&bytes[..32]) || word(8) != u64::from(VERSION) {
             return Err(corrupt("its first 40 bytes do not match their checksum"));

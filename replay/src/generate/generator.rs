@@ -164,6 +164,9 @@ impl Generator {
                 batch.bin_jets(&self.bins);
             }
             kind.draw_directions(batch, &self.tables);
+            if is_jet {
+                batch.bin_sums(&self.bins);
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! from a file are believed once its checksum has been verified and everything that is used as an
 //! index or a length has been checked.
 
+use std::ops::Range;
+
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::GenerateError;
@@ -16,6 +18,8 @@ pub const PILE_UP_MAX: u16 = 400;
 
 /// Least reference pile-up: keeps factors, powers of the ratio to it up to the twentieth, finite.
 const REFERENCE_MIN: f64 = 0.01;
+/// Sums of codes that bins tell apart: from here on, all are as the one before.
+pub(super) const SUM_CODES: usize = 4 * CODES;
 /// Most bins of anything.
 const BINS_MAX: usize = 64;
 /// Most hazards of a kind: each becomes tables of up to 60 kB, a few kB in most models.
@@ -38,6 +42,8 @@ pub struct GeneratorModel {
     pub jet_bins: Vec<u16>,
     /// Lower edges of bins of the leading jet's pT code; the first is 0.
     pub lead_bins: Vec<u16>,
+    /// Lower edges of bins of the sum of the jets' pT codes; the first is 0.
+    pub sum_bins: Vec<u16>,
     /// Kinds of objects, jets first if there are any.
     pub kinds: Vec<KindModel>,
     /// Energy sums, each after what it depends on.
@@ -66,7 +72,7 @@ pub struct PileUpModel {
     pub histogram: Histogram,
 }
 
-/// What, beside the object before, hazards of a kind of objects depend on.
+/// What of the jets others depend on.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
     /// Nothing.
@@ -75,9 +81,14 @@ pub enum Context {
     Lead,
     /// The number of jets.
     Jets,
-    /// Both.
-    JetsAndLead,
+    /// The sum of the jets' pT.
+    Sum,
+    /// That and the leading jet's pT.
+    SumAndLead,
 }
+
+/// Number of [`Context`]s.
+pub(super) const CONTEXTS: usize = Context::SumAndLead as usize + 1;
 
 /// A kind of objects.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -131,13 +142,13 @@ pub enum Directions {
         eta: Vec<Histogram>,
         /// Phi of those in no jet.
         phi: Histogram,
-        /// Smallest and largest eta code.
+        /// Smallest and largest eta code: jets beyond have none of these in them.
         eta_range: [i16; 2],
         /// Chance to be in a jet that is not taken, for each bin of pT, and within it for each bin of
         /// the ratio of the jet's pT to the object's: quarters of octaves, from one octave below.
         in_jet: Vec<f32>,
-        /// Eta less that of the jet.
-        eta_offset: Histogram,
+        /// Eta of those in a jet, for each eta code of a jet in [`jet_etas`]: towers are not everywhere of one size.
+        eta_in_jet: Vec<Histogram>,
         /// Phi less that of the jet.
         phi_offset: Histogram,
     },
@@ -167,13 +178,15 @@ pub struct ScalarModel {
     pub column: String,
     /// The column of its azimuth.
     pub direction: Option<String>,
-    /// What it depends on, beside the number of jets.
+    /// What it depends on, beside the predictor.
+    pub context: Context,
+    /// What it depends on, beside the context.
     pub predictor: Predictor,
     /// Lower edges of bins of the predictor (of the square of a vector); the first is 0.
     pub edges: Vec<f64>,
     /// It goes as pile-up to this power.
     pub exponent: f64,
-    /// Codes at the reference pile-up, for each bin of the number of jets, and within it of the predictor.
+    /// Codes at the reference pile-up, for each context, and within it for each bin of the predictor.
     pub codes: Vec<Histogram>,
     /// Lower edges of bins of its code, for the direction; the first is 0.
     pub code_bins: Vec<u16>,
@@ -223,7 +236,8 @@ impl GeneratorModel {
     /// The first thing that does not fit.
     pub fn check(&self) -> Result<(), GenerateError> {
         self.column_set()?;
-        sound(are_edges(&self.jet_bins) && are_edges(&self.lead_bins), "bins of jets")?;
+        let bins = [&self.jet_bins, &self.lead_bins, &self.sum_bins];
+        sound(bins.into_iter().all(|bins| are_edges(bins)), "bins of jets")?;
         if let Some(pile_up) = &self.pile_up {
             let most = f64::from(PILE_UP_MAX);
             let in_range = (REFERENCE_MIN..=most).contains(&pile_up.reference);
@@ -281,7 +295,8 @@ impl GeneratorModel {
             Context::Nothing => 1,
             Context::Lead => self.lead_bins.len(),
             Context::Jets => self.jet_bins.len(),
-            Context::JetsAndLead => self.jet_bins.len() * self.lead_bins.len(),
+            Context::Sum => self.sum_bins.len(),
+            Context::SumAndLead => self.sum_bins.len() * self.lead_bins.len(),
         }
     }
 
@@ -318,16 +333,17 @@ impl GeneratorModel {
                 phi,
                 eta_range: [low, high],
                 in_jet,
-                eta_offset,
+                eta_in_jet,
                 phi_offset,
             } => {
-                sound(collection != Collection::Jet && eta.len() == n, "directions by pT")?;
                 let within =
                     range.0 <= i32::from(*low) && low <= high && i32::from(*high) <= range.1;
-                sound(within, "range of eta")?;
+                sound(collection != Collection::Jet && within, "range of eta")?;
+                let of_jets = jet_etas([*low, *high], collection).len();
+                sound(eta.len() == n && eta_in_jet.len() == of_jets, "directions by pT")?;
                 let chances = in_jet.iter().all(|chance| (0.0..=1.0).contains(chance));
                 sound(in_jet.len() == n * RATIO_BINS && chances, "chances to be in a jet")?;
-                (eta.iter().collect(), vec![phi, eta_offset, phi_offset])
+                (eta.iter().chain(eta_in_jet).collect(), vec![phi, phi_offset])
             }
         };
         let of_turn = |histogram: &&Histogram| {
@@ -353,7 +369,8 @@ impl GeneratorModel {
         let edges = edges && scalar.edges.len() <= BINS_MAX;
         sound(edges && scalar.exponent.abs() <= 20.0, "bins of the predictor")?;
         sound(are_edges(&scalar.code_bins), "bins of a sum")?;
-        sound(scalar.codes.len() == self.jet_bins.len() * scalar.edges.len(), "sums")?;
+        let n_contexts = self.n_contexts(scalar.context);
+        sound(scalar.codes.len() == n_contexts * scalar.edges.len(), "sums")?;
         let n_angles = scalar.edges.len() * scalar.code_bins.len();
         let wanted = if direction.is_some() { n_angles } else { 0 };
         sound(scalar.angles.len() == wanted, "directions of sums")?;
@@ -394,6 +411,12 @@ pub(super) fn finer(collection: Collection) -> i32 {
     if collection == Collection::Muon { 4 } else { 1 }
 }
 
+/// Eta codes of jets that an object of a kind may be in, if its own are within a range.
+pub(super) fn jet_etas([low, high]: [i16; 2], collection: Collection) -> Range<i16> {
+    let finer = finer(collection) as i16;
+    -(-low).div_euclid(finer)..high.div_euclid(finer) + 1
+}
+
 /// Smallest and largest eta code of a kind of objects.
 fn eta_range(collection: Collection) -> (i32, i32) {
     let range = collection.kinematics().and_then(|[_, eta, _]| eta.spec().range);
@@ -406,7 +429,7 @@ pub(super) fn column_of(name: &str) -> Result<Column, GenerateError> {
 
 fn are_edges(edges: &[u16]) -> bool {
     let ascend = edges.windows(2).all(|pair| pair[0] < pair[1]);
-    let few = edges.len() <= BINS_MAX && edges.iter().all(|&edge| usize::from(edge) < 4 * CODES);
+    let few = edges.len() <= BINS_MAX && edges.iter().all(|&edge| usize::from(edge) < SUM_CODES);
     edges.first() == Some(&0) && ascend && few
 }
 

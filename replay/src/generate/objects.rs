@@ -3,7 +3,7 @@
 use super::angles::Angles;
 use super::batch::{BATCH, Batch, KindBatch, OBJECTS_MAX, draws};
 use super::directions::DirectionTable;
-use super::model::{Context, GeneratorModel, KindModel, RATIO_BINS, RankModel};
+use super::model::{Context, GeneratorModel, KindModel, RATIO_BINS, RankModel, SUM_CODES};
 use super::random::{Exponential, ln, power};
 use super::spectrum::{CODES, Factors, Hazards, SEGMENTS, Way};
 use crate::event::Collection;
@@ -84,6 +84,7 @@ impl Tables {
 pub(super) struct JetBins {
     pub(super) jets: Bins,
     pub(super) leads: Bins,
+    pub(super) sums: Bins,
 }
 
 impl JetBins {
@@ -91,6 +92,7 @@ impl JetBins {
         JetBins {
             jets: Bins::new(&model.jet_bins, OBJECTS_MAX + 1),
             leads: Bins::new(&model.lead_bins, CODES),
+            sums: Bins::new(&model.sum_bins, SUM_CODES),
         }
     }
 }

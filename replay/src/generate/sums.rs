@@ -14,11 +14,12 @@ use crate::units::SUM_PT_MAX;
 pub(super) struct ScalarTable {
     pub(super) column: Column,
     pub(super) direction: Option<Column>,
+    context: Context,
     predictor: Predictor,
     edges: Vec<f64>,
     /// Factor of each pile-up that can be.
     factors: Vec<f64>,
-    /// By the number of jets and the predictor.
+    /// By the context and the predictor.
     codes: Aliases,
     code_bins: Bins,
     /// By the predictor and the code, if it has a direction.
@@ -38,6 +39,7 @@ impl ScalarTable {
         Ok(ScalarTable {
             column,
             direction: model.direction.as_deref().map(column_of).transpose()?,
+            context: model.context,
             predictor: model.predictor,
             edges: model.edges.clone(),
             factors: relative.iter().map(|&relative| power(relative, model.exponent)).collect(),
@@ -63,10 +65,10 @@ impl ScalarTable {
             let value = predictor_of(self.predictor, &batch.jet_sums[lane], mets[lane]);
             *bin = bin_of(&self.edges, value);
         }
-        let jet_bins = &batch.contexts[Context::Jets as usize];
+        let contexts = &batch.contexts[self.context as usize];
         for lane in 0..batch.n {
             let [for_code, for_place] = batch.randoms[lane].halves(draws::scalar(self.number));
-            let table = usize::from(jet_bins[lane]) * self.edges.len() + bins[lane];
+            let table = usize::from(contexts[lane]) * self.edges.len() + bins[lane];
             let at_reference = self.codes.draw(table, for_code);
             // Uniform within its code: then a factor leaves no gaps.
             let within = f64::from(for_place) * (1.0 / (1_u64 << 32) as f64);

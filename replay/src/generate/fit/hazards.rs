@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::super::model::{Context, GeneratorModel};
-use super::super::objects::Bins;
+use super::super::objects::{Bins, JetBins};
 use super::super::random::{exp, ln, power};
 use super::super::spectrum::{CODES, Hazard};
 use super::sample::Sample;
@@ -22,8 +22,9 @@ const LAMBDA_MAX: f64 = 20.0;
 const OBJECTS_MIN: f64 = 30.0;
 /// Least objects that tell an exponent.
 const OBJECTS_FOR_EXPONENT: f64 = 500.0;
-/// Objects that the slope of a tail is fitted to.
-const TAIL_OBJECTS: f64 = 150.0;
+/// Objects that the slope of a tail is fitted to, at least and at most: a hundredth of all, since λ is a power of
+/// the code far out only.
+const TAIL_OBJECTS: [f64; 2] = [30.0, 150.0];
 
 /// Which rank of which kind is to be fitted.
 pub(super) struct RankFit<'a> {
@@ -135,8 +136,7 @@ fn count(fit: &RankFit<'_>) -> Counts {
     };
     let (group_of, logs) = groups(sample);
     counts.logs = logs;
-    let jets = Bins::new(&model.jet_bins, 64);
-    let leads = Bins::new(&model.lead_bins, CODES);
+    let contexts = Contexts::new(model, fit.context);
     for (event, &group) in group_of.iter().enumerate() {
         let before = match rank {
             0 => CODES - 1,
@@ -146,15 +146,7 @@ fn count(fit: &RankFit<'_>) -> Counts {
             continue;
         }
         let next = usize::from(sample.pt(collection, rank, event));
-        let jet_bin = jets.of(sample.of_event(Collection::Jet, 0, event).len());
-        let lead_bin = leads.of(usize::from(sample.pt(Collection::Jet, 0, event)));
-        let context = match fit.context {
-            Context::Nothing => 0,
-            Context::Lead => lead_bin,
-            Context::Jets => jet_bin,
-            Context::JetsAndLead => jet_bin * leads.n + lead_bin,
-        };
-        let context = context * previous.n + previous.of(before);
+        let context = contexts.of(sample, event) * previous.n + previous.of(before);
         // At risk from `before` down to `next`: differences, that are added up below.
         counts.at_risk[Counts::at(context, group, next.max(1))] += 1.0;
         counts.at_risk[Counts::at(context, group, before + 1)] -= 1.0;
@@ -170,6 +162,33 @@ fn count(fit: &RankFit<'_>) -> Counts {
         }
     }
     counts
+}
+
+/// Bins of what of the jets others depend on.
+pub(super) struct Contexts {
+    context: Context,
+    bins: JetBins,
+}
+
+impl Contexts {
+    pub(super) fn new(model: &GeneratorModel, context: Context) -> Contexts {
+        Contexts { context, bins: JetBins::new(model) }
+    }
+
+    /// The context of an event.
+    pub(super) fn of(&self, sample: &Sample, event: usize) -> usize {
+        let JetBins { jets, leads, sums } = &self.bins;
+        let lead = || leads.of(usize::from(sample.pt(Collection::Jet, 0, event)));
+        let jets_bin = || jets.of(sample.of_event(Collection::Jet, 0, event).len());
+        let sum = || sums.of(usize::from(sample.jet_sum(event)));
+        match self.context {
+            Context::Nothing => 0,
+            Context::Lead => lead(),
+            Context::Jets => jets_bin(),
+            Context::Sum => sum(),
+            Context::SumAndLead => sum() * leads.n + lead(),
+        }
+    }
 }
 
 /// Groups of about equally many events of similar pile-up, and the means of its logarithm.
@@ -232,7 +251,7 @@ fn hazard(counts: &Counts, context: usize, segments: &[u16], exponents: &[f64]) 
     let of_segment: Vec<[f64; GROUPS]> = exponents.iter().map(|&p| counts.factors(p)).collect();
     let factors_at =
         |code: usize| &of_segment[segments.partition_point(|&edge| usize::from(edge) <= code) - 1];
-    let in_tail = TAIL_OBJECTS.min(total / 4.0);
+    let in_tail = (total / 100.0).clamp(TAIL_OBJECTS[0], TAIL_OBJECTS[1]).min(total / 4.0);
     let mut above = total;
     let tail_from = (first..CODES)
         .find(|&code| {

@@ -10,8 +10,9 @@ mod sample;
 mod sums;
 
 use super::GenerateError;
+use super::histogram::Histogram;
 use super::model::{
-    Context, ExtraModel, FittedTo, GeneratorModel, KindModel, PileUpModel, RankModel,
+    Context, ExtraModel, FittedTo, GeneratorModel, KindModel, PileUpModel, RankModel, SUM_CODES,
 };
 use crate::event::{Collection, Column, ColumnSet, Dtype, Group};
 use crate::source::Source;
@@ -38,12 +39,14 @@ const EVENTS_MIN: u64 = 1000;
 const JET_QUANTILES: [f64; 4] = [0.2, 0.4, 0.6, 0.8];
 /// Quantiles that bins of the leading jet's pT begin at.
 const LEAD_QUANTILES: [f64; 7] = [0.15, 0.35, 0.6, 0.8, 0.93, 0.98, 0.995];
+/// Quantiles that bins of the jets' sum begin at.
+const SUM_QUANTILES: [f64; 9] = [0.05, 0.12, 0.22, 0.35, 0.5, 0.68, 0.84, 0.95, 0.99];
 /// Quantiles of an object's pT at which another exponent of pile-up begins.
-const SEGMENT_QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+const SEGMENT_QUANTILES: [f64; 3] = [0.6, 0.95, 0.997];
 /// Quantiles of the object before at which another hazard begins.
 const PREVIOUS_QUANTILES: [f64; 8] = [0.1, 0.25, 0.45, 0.65, 0.8, 0.92, 0.98, 0.995];
 /// The same where contexts of the jets are many.
-const FEW_QUANTILES: [f64; 3] = [0.4, 0.75, 0.95];
+const FEW_QUANTILES: [f64; 2] = [0.6, 0.93];
 
 /// Fits a model to the first events of a stream.
 ///
@@ -65,6 +68,7 @@ pub fn fit(source: &mut dyn Source, options: &FitOptions) -> Result<GeneratorMod
             .map(|histogram| PileUpModel { reference: sample.mean_pile_up, histogram }),
         jet_bins: vec![0],
         lead_bins: vec![0],
+        sum_bins: vec![0],
         kinds: Vec::new(),
         scalars: Vec::new(),
         extras: Vec::new(),
@@ -73,6 +77,8 @@ pub fn fit(source: &mut dyn Source, options: &FitOptions) -> Result<GeneratorMod
     if has_jets {
         model.jet_bins = quantile_edges(sample.counts(Collection::Jet), &JET_QUANTILES);
         model.lead_bins = quantile_edges(sample.leading(Collection::Jet), &LEAD_QUANTILES);
+        let sums = (0..sample.n).map(|event| sample.jet_sum(event).min(SUM_CODES as u16 - 1));
+        model.sum_bins = quantile_edges(sums, &SUM_QUANTILES);
     }
     let order = [Collection::Jet, Collection::EGamma, Collection::Tau, Collection::Muon];
     for collection in order.into_iter().filter(|&c| sample.has_kind(c)) {
@@ -101,6 +107,21 @@ fn quantile_edges(values: impl Iterator<Item = u16>, quantiles: &[f64]) -> Vec<u
     edges
 }
 
+/// Histograms where one without values is like the one before, or after.
+fn without_empty(mut histograms: Vec<Histogram>) -> Vec<Histogram> {
+    for place in 1..histograms.len() {
+        if histograms[place].is_empty() {
+            histograms[place] = histograms[place - 1].clone();
+        }
+    }
+    for place in (1..histograms.len()).rev() {
+        if histograms[place - 1].is_empty() {
+            histograms[place - 1] = histograms[place].clone();
+        }
+    }
+    histograms
+}
+
 fn fit_kind(sample: &Sample, model: &GeneratorModel, collection: Collection) -> KindModel {
     let segments = quantile_edges(sample.pts(collection), &SEGMENT_QUANTILES);
     let most = sample.counts(collection).max().unwrap_or(0);
@@ -110,10 +131,9 @@ fn fit_kind(sample: &Sample, model: &GeneratorModel, collection: Collection) -> 
         let (context, quantiles) = match (is_jet, collection, rank) {
             (true, _, 0) => (Context::Nothing, &[][..]),
             (true, ..) => (Context::Nothing, &PREVIOUS_QUANTILES[..]),
-            (_, Collection::Muon, 0) => (Context::Lead, &[][..]),
-            (_, Collection::Muon, _) => (Context::Nothing, &[][..]),
-            (_, _, 0) => (Context::JetsAndLead, &[][..]),
-            _ => (Context::Jets, &FEW_QUANTILES[..]),
+            (_, Collection::Muon, _) => (Context::Sum, &[][..]),
+            (_, _, 0) => (Context::SumAndLead, &[][..]),
+            _ => (Context::Sum, &FEW_QUANTILES[..]),
         };
         let previous = sample.of_rank(collection, rank.saturating_sub(1));
         let previous_bins = quantile_edges(previous, quantiles);
@@ -156,9 +176,9 @@ fn fit_extras(sample: &Sample, model: &mut GeneratorModel) {
             Some(base) => {
                 let bases = sample.integers(base);
                 let differences = values.into_iter().zip(bases).map(|(value, base)| value - base);
-                super::histogram::Histogram::of(differences)
+                Histogram::of(differences)
             }
-            None => super::histogram::Histogram::of(values.into_iter()),
+            None => Histogram::of(values.into_iter()),
         };
         model.extras.push(ExtraModel {
             column: spec.name.into(),

@@ -2,11 +2,11 @@
 
 use super::super::angles::TURN;
 use super::super::histogram::Histogram;
-use super::super::model::{Directions, GeneratorModel, RATIO_BINS, finer, phi_codes};
+use super::super::model::{Directions, GeneratorModel, RATIO_BINS, finer, jet_etas, phi_codes};
 use super::super::objects::{Bins, Ratios};
 use super::super::spectrum::CODES;
-use super::quantile_edges;
 use super::sample::Sample;
+use super::{quantile_edges, without_empty};
 use crate::event::Collection;
 
 /// Quantiles of pT at which other directions begin.
@@ -32,7 +32,7 @@ pub(super) fn fit_directions(
     (pt_bins, directions)
 }
 
-/// Values in bins, made into histograms. A bin without values is like the one before, or after.
+/// Values in bins, made into histograms.
 struct Binned(Vec<Vec<i32>>);
 
 impl Binned {
@@ -45,19 +45,7 @@ impl Binned {
     }
 
     fn histograms(self) -> Vec<Histogram> {
-        let mut histograms: Vec<Histogram> =
-            self.0.into_iter().map(|values| Histogram::of(values.into_iter())).collect();
-        for place in 1..histograms.len() {
-            if histograms[place].is_empty() {
-                histograms[place] = histograms[place - 1].clone();
-            }
-        }
-        for place in (1..histograms.len()).rev() {
-            if histograms[place - 1].is_empty() {
-                histograms[place - 1] = histograms[place].clone();
-            }
-        }
-        histograms
+        without_empty(self.0.into_iter().map(|values| Histogram::of(values.into_iter())).collect())
     }
 }
 
@@ -118,8 +106,9 @@ fn fit_loose(sample: &Sample, bins: &Bins, collection: Collection) -> Directions
     let all_etas = sample.events.get::<i16>(eta_column);
     let eta_range =
         [all_etas.iter().copied().min().unwrap_or(0), all_etas.iter().copied().max().unwrap_or(0)];
-    let mut eta = Binned::new(bins.n);
-    let (mut phi, mut eta_offset, mut phi_offset) = (Vec::new(), Vec::new(), Vec::new());
+    let jet_etas = jet_etas(eta_range, collection);
+    let (mut eta, mut eta_in_jet) = (Binned::new(bins.n), Binned::new(jet_etas.len()));
+    let (mut phi, mut phi_offset) = (Vec::new(), Vec::new());
     let mut trials = vec![0.0_f64; bins.n * RATIO_BINS];
     let mut hits = trials.clone();
     for event in 0..sample.n {
@@ -130,12 +119,10 @@ fn fit_loose(sample: &Sample, bins: &Bins, collection: Collection) -> Directions
             let bin = bins.of(pts[i].max(0) as usize);
             // As a generator does: jets are tried from the hardest on, until one is hit.
             let hit = (0..jets[0].len()).find(|&j| {
-                let jet_eta = i32::from(jets[1][j]) * finer;
-                let in_range =
-                    jet_eta >= i32::from(eta_range[0]) && jet_eta <= i32::from(eta_range[1]);
-                if !in_range || is_taken >> j & 1 == 1 {
+                if !jet_etas.contains(&jets[1][j]) || is_taken >> j & 1 == 1 {
                     return false;
                 }
+                let jet_eta = i32::from(jets[1][j]) * finer;
                 let cell = bin * RATIO_BINS + ratios.bin(jets[0][j].max(1), pts[i].max(1));
                 let near = IN_JET_CODES * finer;
                 let away = difference(phis[i], i32::from(jets[2][j]) * finer, turn);
@@ -147,7 +134,7 @@ fn fit_loose(sample: &Sample, bins: &Bins, collection: Collection) -> Directions
             match hit {
                 Some(j) => {
                     is_taken |= 1 << j;
-                    eta_offset.push(i32::from(etas[i]) - i32::from(jets[1][j]) * finer);
+                    eta_in_jet.add((jets[1][j] - jet_etas.start) as usize, i32::from(etas[i]));
                     phi_offset.push(difference(phis[i], i32::from(jets[2][j]) * finer, turn));
                 }
                 None => {
@@ -163,7 +150,7 @@ fn fit_loose(sample: &Sample, bins: &Bins, collection: Collection) -> Directions
         phi: Histogram::of(phi.into_iter()),
         eta_range,
         in_jet: chances.collect(),
-        eta_offset: Histogram::of(eta_offset.into_iter()),
+        eta_in_jet: eta_in_jet.histograms(),
         phi_offset: Histogram::of(phi_offset.into_iter()),
     }
 }

@@ -89,6 +89,12 @@ impl Sample {
         self.of_event(collection, 0, event).get(rank).map_or(0, |&pt| pt.max(0).cast_unsigned())
     }
 
+    /// Sum of the pT codes of an event's jets.
+    pub(super) fn jet_sum(&self, event: usize) -> u16 {
+        // Up to twelve of eleven bits.
+        self.of_event(Collection::Jet, 0, event).iter().map(|&pt| pt.max(0).cast_unsigned()).sum()
+    }
+
     /// Entries of a column of small integers.
     pub(super) fn integers(&self, column: Column) -> Vec<i32> {
         match column.spec().dtype {

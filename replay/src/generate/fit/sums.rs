@@ -8,15 +8,15 @@ use super::super::angles::{Angles, TURN};
 use super::super::batch::JetSums;
 use super::super::generator::Generator;
 use super::super::histogram::Histogram;
-use super::super::model::{GeneratorModel, Predictor, ScalarModel};
+use super::super::model::{Context, GeneratorModel, Predictor, ScalarModel};
 use super::super::objects::Bins;
 use super::super::pile_up::PileUp;
 use super::super::random::{Seed, exp, ln};
 use super::super::sums::{bin_of, predictor_of, vector_of};
 use super::super::{GenerateError, Histogram as PublicHistogram};
-use super::hazards::relative_power;
-use super::quantile_edges;
+use super::hazards::{Contexts, relative_power};
 use super::sample::Sample;
+use super::{quantile_edges, without_empty};
 use crate::event::{Collection, Column};
 use crate::units::SUM_PT_MAX;
 
@@ -29,16 +29,17 @@ const GENERATED: usize = 200_000;
 /// Events above which the tail of a sum is exponential.
 const TAIL_EVENTS: f64 = 50.0;
 
-/// Sums in the order in which they are drawn: column, azimuth, what they depend on.
-const SUMS: [(Column, Option<Column>, Predictor); 8] = [
-    (Column::MetPt, Some(Column::MetPhi), Predictor::HardJetVector),
-    (Column::HtPt, None, Predictor::JetSum),
-    (Column::EtPt, None, Predictor::JetSum),
-    (Column::EtEmPt, None, Predictor::JetSum),
-    (Column::TowerCount, None, Predictor::JetSum),
-    (Column::MhtPt, Some(Column::MhtPhi), Predictor::JetVector),
-    (Column::MetHfPt, Some(Column::MetHfPhi), Predictor::Met),
-    (Column::MhtHfPt, Some(Column::MhtHfPhi), Predictor::JetVector),
+/// Sums in the order in which they are drawn: column, azimuth, what they depend on. Missing energy is known the
+/// worse the more energy there is.
+const SUMS: [(Column, Option<Column>, Context, Predictor); 8] = [
+    (Column::MetPt, Some(Column::MetPhi), Context::Sum, Predictor::HardJetVector),
+    (Column::HtPt, None, Context::Jets, Predictor::JetSum),
+    (Column::EtPt, None, Context::Jets, Predictor::JetSum),
+    (Column::EtEmPt, None, Context::Jets, Predictor::JetSum),
+    (Column::TowerCount, None, Context::Jets, Predictor::JetSum),
+    (Column::MhtPt, Some(Column::MhtPhi), Context::Sum, Predictor::JetVector),
+    (Column::MetHfPt, Some(Column::MetHfPhi), Context::Jets, Predictor::Met),
+    (Column::MhtHfPt, Some(Column::MhtHfPhi), Context::Sum, Predictor::JetVector),
 ];
 
 /// Fits all sums that the stream has.
@@ -48,13 +49,13 @@ pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<()
     let generated = Generated::new(model)?;
     let events: Vec<(JetSums, (i16, i16))> =
         (0..sample.n).map(|i| event_of(sample, i, &angles)).collect();
-    for (column, direction, predictor) in SUMS {
+    for (column, direction, context, predictor) in SUMS {
         let is_known = has(column) && direction.is_none_or(has);
         // What depends on missing energy needs that.
         let depends = predictor != Predictor::Met || has(Column::MetPt) && has(Column::MetPhi);
         if is_known {
             let predictor = if depends { predictor } else { Predictor::HardJetVector };
-            let sum = Sum { column, direction, predictor };
+            let sum = Sum { column, direction, context, predictor };
             let scalar = fit_sum(sample, model, &events, &sum, &generated, &angles);
             model.scalars.push(scalar);
         }
@@ -65,6 +66,7 @@ pub(super) fn fit_sums(sample: &Sample, model: &mut GeneratorModel) -> Result<()
 struct Sum {
     column: Column,
     direction: Option<Column>,
+    context: Context,
     predictor: Predictor,
 }
 
@@ -89,15 +91,11 @@ fn fit_sum(
     let predictors: Vec<f64> =
         events.iter().map(|(jets, met)| predictor_of(sum.predictor, jets, *met)).collect();
     let edges = equal_edges(predictors.clone(), PREDICTOR_BINS);
-    let jets = Bins::new(&model.jet_bins, 64);
     let bin_of_event: Vec<usize> = predictors.iter().map(|&value| bin_of(&edges, value)).collect();
-    let context_of_event: Vec<usize> = (0..sample.n)
-        .map(|i| {
-            let n_jets = sample.of_event(Collection::Jet, 0, i).len();
-            jets.of(n_jets) * edges.len() + bin_of_event[i]
-        })
-        .collect();
-    let n_contexts = jets.n * edges.len();
+    let contexts = Contexts::new(model, sum.context);
+    let context_of_event: Vec<usize> =
+        (0..sample.n).map(|i| contexts.of(sample, i) * edges.len() + bin_of_event[i]).collect();
+    let n_contexts = model.n_contexts(sum.context) * edges.len();
     let exponent = exponent(sample, codes, &context_of_event, n_contexts);
     let seed = Seed::new(sum.column as u64);
     let mut at_reference = vec![Vec::new(); n_contexts];
@@ -121,16 +119,15 @@ fn fit_sum(
         }
         directions = values.into_iter().map(|values| Histogram::of(values.into_iter())).collect();
     }
+    let codes = at_reference.into_iter().map(|values| with_tail(values, sum_max(sum.column)));
     ScalarModel {
         column: sum.column.spec().name.into(),
         direction: sum.direction.map(|column| column.spec().name.into()),
+        context: sum.context,
         predictor: sum.predictor,
         edges: generated.edges(sum.predictor, &predictors, &edges),
         exponent,
-        codes: at_reference
-            .into_iter()
-            .map(|values| with_tail(values, sum_max(sum.column)))
-            .collect(),
+        codes: without_empty(codes.collect()),
         code_bins,
         angles: directions,
     }
