@@ -41,14 +41,16 @@ pub fn write_stream(
     let (to_order, order) = channel();
     let blocks = &Blocks { left: Mutex::new((0..stream.n_blocks(), to_order)) };
     thread::scope(|scope| {
+        // It goes with the writer: who begins a block then learns that nobody wants it.
+        let order = order;
         let mut lines = Vec::with_capacity(n_threads);
-        for thread in 0..n_threads {
+        for worker in 0..n_threads {
             let (to_writer, made) = sync_channel::<Result<Made>>(AHEAD);
             let (give_back, spare) = channel::<Made>();
             lines.push((made, give_back));
             let encoder = BlockEncoder::new(compression).context("while preparing zstd")?;
             scope.spawn(move || {
-                let numbers = std::iter::from_fn(|| blocks.begin(thread));
+                let numbers = std::iter::from_fn(|| blocks.begin(worker));
                 make_blocks(stream, columns, encoder, numbers, &to_writer, &spare);
             });
         }
@@ -75,11 +77,11 @@ struct Blocks {
 
 impl Blocks {
     /// The next one, which a thread begins.
-    fn begin(&self, thread: usize) -> Option<u64> {
+    fn begin(&self, worker: usize) -> Option<u64> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, order) = &mut *left;
         // A writer that is gone wants none.
-        numbers.next().filter(|_| order.send(thread).is_ok())
+        numbers.next().filter(|_| order.send(worker).is_ok())
     }
 }
 

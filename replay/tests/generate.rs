@@ -10,8 +10,8 @@ use common::{assert_same, random_blocks, write_stream};
 use scout40_replay::event::{Block, Collection, Column, ColumnSet, Group};
 use scout40_replay::format::Compression;
 use scout40_replay::generate::{
-    FitOptions, GenerateError, GeneratedStream, Generator, GeneratorModel, GeneratorSource, PileUp,
-    Placement, fit,
+    Context, Directions, FitOptions, GenerateError, GeneratedStream, Generator, GeneratorModel,
+    GeneratorSource, PileUp, Placement, fit,
 };
 use scout40_replay::lhc::{FillingScheme, lumi_section_of_orbit};
 use scout40_replay::source::{Delivery, FileSource, Source};
@@ -547,10 +547,16 @@ fn models_whose_columns_are_not_made_once_each_are_refused_before_anything_is_ma
 
 #[test]
 fn models_whose_parts_do_not_fit_together_are_refused() {
-    let spoiled: [fn(&mut GeneratorModel); 12] = [
+    let spoiled: [fn(&mut GeneratorModel); 15] = [
         // Factors of pile-up beyond what numbers can hold.
         |model| model.pile_up.as_mut().unwrap().reference = 1e-300,
         |model| model.jet_bins = vec![3],
+        |model| model.sum_bins = vec![3],
+        |model| model.scalars[0].context = Context::Nothing,
+        |model| match &mut model.kinds[1].directions {
+            Directions::Loose { eta_in_jet, .. } => drop(eta_in_jet.pop()),
+            Directions::Jets { .. } => panic!("jets are the first kind"),
+        },
         |model| model.kinds[0].ranks[1].hazards.truncate(3),
         |model| model.kinds[0].ranks[1].exponents.push(1.0),
         |model| model.kinds[1].collection = "electron".into(),

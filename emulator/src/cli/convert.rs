@@ -260,8 +260,8 @@ fn place(args: &ConvertArgs, importer: &dyn Importer) -> Result<(Place, Option<S
         ];
         if let Some((option, _)) = of_fill.into_iter().find(|(_, is_given)| *is_given) {
             let text = format!(
-                "recorded crossings are kept, which `{option}` says nothing of\n\
-                 hint: `--place fill` puts the events onto a filling scheme"
+                "`{option}` is for `--place fill`, but recorded crossings are kept\n\
+                 hint: `--place fill` puts the events onto a filling scheme instead"
             );
             return Err(UsageError(text).into());
         }

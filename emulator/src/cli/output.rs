@@ -33,8 +33,13 @@ pub fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to overwrite a file unless that was asked for.
+/// Refuses to overwrite a file unless that was asked for, and a device or socket always: a file would take its place.
 pub fn refuse_overwrite(path: &Path, force: bool) -> Result<()> {
+    let is_other = |found: std::fs::Metadata| !found.is_file() && !found.is_dir();
+    if path.metadata().is_ok_and(is_other) {
+        let text = format!("`{}` is a device, pipe or socket\nhint: name a file", path.display());
+        return Err(UsageError(text).into());
+    }
     if path.exists() && !force {
         let text = format!(
             "`{}` exists\nhint: `--force` overwrites it, once the new file is whole",

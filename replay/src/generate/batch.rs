@@ -106,8 +106,7 @@ pub(super) struct Batch {
     pub(super) randoms: [Random; BATCH],
     /// Place of each pile-up among those that can be.
     pub(super) pile_ups: [u16; BATCH],
-    /// What hazards depend on, for each [`Context`](super::model::Context): nothing, the bin of the leading jet, that of the number of
-    /// jets, that of their sum, that and of the leading jet.
+    /// What others depend on of the jets: the bin of each [`Context`](super::model::Context), in their order.
     pub(super) contexts: [[u16; BATCH]; CONTEXTS],
     pub(super) jet_sums: [JetSums; BATCH],
     /// Four times the binary logarithm of the jets' pT, plus [`Ratios::FIRST`].
@@ -147,7 +146,7 @@ impl Batch {
         self.contexts = [[0; BATCH]; CONTEXTS];
     }
 
-    /// Fills in what hazards depend on of the jets' pT, when those are complete.
+    /// Fills in what others depend on of the number of jets and the first one, when their pT are complete.
     pub(super) fn bin_jets(&mut self, bins: &JetBins) {
         let jets = &self.kinds[Collection::Jet as usize];
         let [_, of_lead, of_jets, ..] = &mut self.contexts;
@@ -159,7 +158,7 @@ impl Batch {
         }
     }
 
-    /// And of their sum, when directions are complete, with which sums are made.
+    /// And of their sum, which is made with their directions.
     pub(super) fn bin_sums(&mut self, bins: &JetBins) {
         let [_, of_lead, _, of_sum, of_both] = &mut self.contexts;
         for (lane, sums) in self.jet_sums[..self.n].iter().enumerate() {

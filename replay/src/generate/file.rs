@@ -13,7 +13,7 @@ use crate::format::temporary_name;
 
 /// First bytes of every generator model.
 const MAGIC: [u8; 8] = *b"S40GENER";
-/// The version that this code writes, and the only one that it reads: a model is fitted again in seconds.
+/// The version that this code writes, and the only one that it reads.
 const VERSION: u32 = 2;
 /// Bytes before the payload.
 const HEAD_BYTES: usize = 40;
@@ -77,7 +77,7 @@ impl GeneratorModel {
     /// From the bytes of a file.
     ///
     /// # Errors
-    /// Bytes that are no model, of a newer version, or damaged.
+    /// Bytes that are no model, of another version, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<GeneratorModel, GenerateError> {
         if bytes.len() < HEAD_BYTES || !bytes.starts_with(&MAGIC) {
             let found = bytes[..bytes.len().min(8)].escape_ascii().to_string();

@@ -77,7 +77,7 @@ pub struct PileUpModel {
 pub enum Context {
     /// Nothing.
     Nothing,
-    /// The leading jet's pT.
+    /// The leading jet's pT. Azimuths of later jets depend on it, hazards that are fitted now do not.
     Lead,
     /// The number of jets.
     Jets,
@@ -147,7 +147,7 @@ pub enum Directions {
         /// Chance to be in a jet that is not taken, for each bin of pT, and within it for each bin of
         /// the ratio of the jet's pT to the object's: quarters of octaves, from one octave below.
         in_jet: Vec<f32>,
-        /// Eta of those in a jet, for each eta code of a jet in [`jet_etas`]: towers are not everywhere of one size.
+        /// Eta of those in a jet, for each eta code of a jet within `eta_range`: towers are not everywhere of one size.
         eta_in_jet: Vec<Histogram>,
         /// Phi less that of the jet.
         phi_offset: Histogram,
@@ -178,9 +178,9 @@ pub struct ScalarModel {
     pub column: String,
     /// The column of its azimuth.
     pub direction: Option<String>,
-    /// What it depends on, beside the predictor.
+    /// What of the jets it depends on in bins that all sums share.
     pub context: Context,
-    /// What it depends on, beside the context.
+    /// What it depends on in bins of its own.
     pub predictor: Predictor,
     /// Lower edges of bins of the predictor (of the square of a vector); the first is 0.
     pub edges: Vec<f64>,

@@ -13,6 +13,7 @@ use crate::import::{CHUNK_EVENTS, ImportError};
 
 /// Most rows of one storage chunk: gigabytes decoded. Nobody writes such chunks on purpose.
 const CHUNK_ROWS_MAX: usize = 1 << 21;
+/// Most bytes of an element: no number has more.
 const ELEMENT_BYTES_MAX: usize = 8;
 
 /// Opens a file. One on read-only or network storage may refuse locks; reading needs none.

@@ -22,8 +22,8 @@ const LAMBDA_MAX: f64 = 20.0;
 const OBJECTS_MIN: f64 = 30.0;
 /// Least objects that tell an exponent.
 const OBJECTS_FOR_EXPONENT: f64 = 500.0;
-/// Objects that the slope of a tail is fitted to, at least and at most: a hundredth of all, since λ is a power of
-/// the code far out only.
+/// Objects that the slope of a tail is fitted to: a hundredth of a context's, but within these limits, and at most a
+/// quarter. λ is a power of the code far out only.
 const TAIL_OBJECTS: [f64; 2] = [30.0, 150.0];
 
 /// Which rank of which kind is to be fitted.
@@ -180,7 +180,7 @@ impl Contexts {
         let JetBins { jets, leads, sums } = &self.bins;
         let lead = || leads.of(usize::from(sample.pt(Collection::Jet, 0, event)));
         let jets_bin = || jets.of(sample.of_event(Collection::Jet, 0, event).len());
-        let sum = || sums.of(usize::from(sample.jet_sum(event)));
+        let sum = || sums.of(sample.jet_sum(event));
         match self.context {
             Context::Nothing => 0,
             Context::Lead => lead(),

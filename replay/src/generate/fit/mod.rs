@@ -77,7 +77,7 @@ pub fn fit(source: &mut dyn Source, options: &FitOptions) -> Result<GeneratorMod
     if has_jets {
         model.jet_bins = quantile_edges(sample.counts(Collection::Jet), &JET_QUANTILES);
         model.lead_bins = quantile_edges(sample.leading(Collection::Jet), &LEAD_QUANTILES);
-        let sums = (0..sample.n).map(|event| sample.jet_sum(event).min(SUM_CODES as u16 - 1));
+        let sums = (0..sample.n).map(|event| sample.jet_sum(event).min(SUM_CODES - 1) as u16);
         model.sum_bins = quantile_edges(sums, &SUM_QUANTILES);
     }
     let order = [Collection::Jet, Collection::EGamma, Collection::Tau, Collection::Muon];
@@ -107,8 +107,15 @@ fn quantile_edges(values: impl Iterator<Item = u16>, quantiles: &[f64]) -> Vec<u
     edges
 }
 
-/// Histograms where one without values is like the one before, or after.
-fn without_empty(mut histograms: Vec<Histogram>) -> Vec<Histogram> {
+/// Histograms where one without values is like the one before, or after: of those `n` that belong together, or
+/// else of all.
+fn without_empty(mut histograms: Vec<Histogram>, n: usize) -> Vec<Histogram> {
+    histograms.chunks_mut(n).for_each(fill_empty);
+    fill_empty(&mut histograms);
+    histograms
+}
+
+fn fill_empty(histograms: &mut [Histogram]) {
     for place in 1..histograms.len() {
         if histograms[place].is_empty() {
             histograms[place] = histograms[place - 1].clone();
@@ -119,7 +126,6 @@ fn without_empty(mut histograms: Vec<Histogram>) -> Vec<Histogram> {
             histograms[place - 1] = histograms[place].clone();
         }
     }
-    histograms
 }
 
 fn fit_kind(sample: &Sample, model: &GeneratorModel, collection: Collection) -> KindModel {

@@ -44,8 +44,10 @@ impl Binned {
         self.0[bin].push(value);
     }
 
-    fn histograms(self) -> Vec<Histogram> {
-        without_empty(self.0.into_iter().map(|values| Histogram::of(values.into_iter())).collect())
+    /// One for each bin; `n` of them belong together.
+    fn histograms(self, n: usize) -> Vec<Histogram> {
+        let of_bins = self.0.into_iter().map(|values| Histogram::of(values.into_iter()));
+        without_empty(of_bins.collect(), n)
     }
 }
 
@@ -90,12 +92,12 @@ fn fit_jets(sample: &Sample, model: &GeneratorModel, bins: &Bins) -> Directions 
         }
     }
     Directions::Jets {
-        eta: eta.histograms(),
+        eta: eta.histograms(bins.n),
         phi: Histogram::of(phi.into_iter()),
+        second_eta: second_eta.histograms(eta_bins.len()),
         eta_bins,
-        second_eta: second_eta.histograms(),
-        second_phi: second_phi.histograms(),
-        later_phi: later_phi.histograms(),
+        second_phi: second_phi.histograms(bins.n),
+        later_phi: later_phi.histograms(leads.n),
     }
 }
 
@@ -146,11 +148,11 @@ fn fit_loose(sample: &Sample, bins: &Bins, collection: Collection) -> Directions
     }
     let chances = hits.iter().zip(&trials).map(|(hits, trials)| (hits / trials.max(1.0)) as f32);
     Directions::Loose {
-        eta: eta.histograms(),
+        eta: eta.histograms(bins.n),
         phi: Histogram::of(phi.into_iter()),
         eta_range,
         in_jet: chances.collect(),
-        eta_in_jet: eta_in_jet.histograms(),
+        eta_in_jet: eta_in_jet.histograms(jet_etas.len().max(1)),
         phi_offset: Histogram::of(phi_offset.into_iter()),
     }
 }

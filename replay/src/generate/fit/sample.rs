@@ -90,9 +90,8 @@ impl Sample {
     }
 
     /// Sum of the pT codes of an event's jets.
-    pub(super) fn jet_sum(&self, event: usize) -> u16 {
-        // Up to twelve of eleven bits.
-        self.of_event(Collection::Jet, 0, event).iter().map(|&pt| pt.max(0).cast_unsigned()).sum()
+    pub(super) fn jet_sum(&self, event: usize) -> usize {
+        self.of_event(Collection::Jet, 0, event).iter().map(|&pt| pt.max(0) as usize).sum()
     }
 
     /// Entries of a column of small integers.

@@ -29,8 +29,8 @@ const GENERATED: usize = 200_000;
 /// Events above which the tail of a sum is exponential.
 const TAIL_EVENTS: f64 = 50.0;
 
-/// Sums in the order in which they are drawn: column, azimuth, what they depend on. Missing energy is known the
-/// worse the more energy there is.
+/// Sums in the order in which they are drawn: column, azimuth, what they depend on. How well missing energy is
+/// measured depends on how much energy there is in all.
 const SUMS: [(Column, Option<Column>, Context, Predictor); 8] = [
     (Column::MetPt, Some(Column::MetPhi), Context::Sum, Predictor::HardJetVector),
     (Column::HtPt, None, Context::Jets, Predictor::JetSum),
@@ -117,7 +117,8 @@ fn fit_sum(
             let turned = (i32::from(phis[i]) - relative_to + TURN / 2).rem_euclid(TURN) - TURN / 2;
             values[bin_of_event[i] * bins.n + bins.of(codes[i].max(0) as usize)].push(turned);
         }
-        directions = values.into_iter().map(|values| Histogram::of(values.into_iter())).collect();
+        let of_bins = values.into_iter().map(|values| Histogram::of(values.into_iter()));
+        directions = without_empty(of_bins.collect(), bins.n);
     }
     let codes = at_reference.into_iter().map(|values| with_tail(values, sum_max(sum.column)));
     ScalarModel {
@@ -127,7 +128,7 @@ fn fit_sum(
         predictor: sum.predictor,
         edges: generated.edges(sum.predictor, &predictors, &edges),
         exponent,
-        codes: without_empty(codes.collect()),
+        codes: without_empty(codes.collect(), edges.len()),
         code_bins,
         angles: directions,
     }
