@@ -863,15 +863,19 @@ fn files_that_cannot_be_made_are_named() {
 fn what_is_no_file_is_not_replaced_by_one() {
     use std::os::unix::fs::FileTypeExt;
     let desk = Desk::new();
-    let _socket = std::os::unix::net::UnixListener::bind(desk.path("socket")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let name = socket.display();
     for command in [
-        "convert fixtures/import/zero-bias.parquet socket --force",
-        "generate --events 10 -o socket --force",
-        "slice fixtures/pathological/good.s40 --head 1 -o socket",
+        format!("convert fixtures/import/zero-bias.parquet {name} --force"),
+        format!("generate --events 10 -o {name} --force"),
+        format!("slice fixtures/pathological/good.s40 --head 1 -o {name}"),
     ] {
-        desk.refused(2, command, &["`socket`", "device, pipe or socket", "hint: name a file"]);
+        let words = [&*format!("`{name}`"), "device, pipe or socket", "hint: name a file"];
+        desk.refused(2, &command, &words);
     }
-    assert!(desk.path("socket").metadata().unwrap().file_type().is_socket());
+    assert!(socket.metadata().unwrap().file_type().is_socket());
 }
 
 /// A disk that is full after 4 KiB of a file, as far as programs can tell.
