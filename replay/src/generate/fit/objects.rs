@@ -33,19 +33,19 @@ pub(super) fn fit_directions(
 }
 
 /// Values in bins, made into histograms.
-struct Binned(Vec<Vec<i32>>);
+pub(super) struct Binned(Vec<Vec<i32>>);
 
 impl Binned {
-    fn new(n: usize) -> Binned {
+    pub(super) fn new(n: usize) -> Binned {
         Binned(vec![Vec::new(); n])
     }
 
-    fn add(&mut self, bin: usize, value: i32) {
+    pub(super) fn add(&mut self, bin: usize, value: i32) {
         self.0[bin].push(value);
     }
 
     /// One for each bin; `n` of them belong together.
-    fn histograms(self, n: usize) -> Vec<Histogram> {
+    pub(super) fn histograms(self, n: usize) -> Vec<Histogram> {
         let of_bins = self.0.into_iter().map(|values| Histogram::of(values.into_iter()));
         without_empty(of_bins.collect(), n)
     }

@@ -4,6 +4,7 @@
 //! generated events, so that as many of those are in each, and the distribution of the sum is kept
 //! even where that of what it depends on is not.
 
+use super::super::GenerateError;
 use super::super::angles::{Angles, TURN};
 use super::super::batch::JetSums;
 use super::super::generator::Generator;
@@ -13,8 +14,8 @@ use super::super::objects::Bins;
 use super::super::pile_up::PileUp;
 use super::super::random::{Seed, exp, ln};
 use super::super::sums::{bin_of, predictor_of, vector_of};
-use super::super::{GenerateError, Histogram as PublicHistogram};
 use super::hazards::{Contexts, relative_power};
+use super::objects::Binned;
 use super::sample::Sample;
 use super::{quantile_edges, without_empty};
 use crate::event::{Collection, Column};
@@ -111,14 +112,14 @@ fn fit_sum(
     if let Some(direction) = sum.direction {
         let bins = Bins::new(&code_bins, SUM_PT_MAX as usize + 1);
         let phis = sample.events.get::<i16>(direction);
-        let mut values = vec![Vec::new(); edges.len() * bins.n];
+        let mut relative = Binned::new(edges.len() * bins.n);
         for (i, (jets, met)) in events.iter().enumerate() {
             let relative_to = angles.code(vector_of(sum.predictor, jets, *met, angles));
             let turned = (i32::from(phis[i]) - relative_to + TURN / 2).rem_euclid(TURN) - TURN / 2;
-            values[bin_of_event[i] * bins.n + bins.of(codes[i].max(0) as usize)].push(turned);
+            let bin = bin_of_event[i] * bins.n + bins.of(codes[i].max(0) as usize);
+            relative.add(bin, turned);
         }
-        let of_bins = values.into_iter().map(|values| Histogram::of(values.into_iter()));
-        directions = without_empty(of_bins.collect(), bins.n);
+        directions = relative.histograms(bins.n);
     }
     let codes = at_reference.into_iter().map(|values| with_tail(values, sum_max(sum.column)));
     ScalarModel {
@@ -213,7 +214,7 @@ fn exponent(sample: &Sample, codes: &[i16], contexts: &[usize], n_contexts: usiz
 }
 
 /// A histogram whose last events are those of an exponential tail of the same mean.
-fn with_tail(values: Vec<i32>, max: i32) -> PublicHistogram {
+fn with_tail(values: Vec<i32>, max: i32) -> Histogram {
     let mut histogram = Histogram::of(values.into_iter());
     let n: f32 = histogram.weights.iter().sum();
     if f64::from(n) < 4.0 * TAIL_EVENTS {
